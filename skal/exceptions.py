@@ -1,0 +1,21 @@
+"""Errors and warnings of skal. Every error is a `SkalError` and also the built-in or scikit-learn kind a caller expects."""
+
+from sklearn.exceptions import NotFittedError
+
+__all__ = ["ColdStartWarning", "ModelNotFittedError", "PoolCapabilityError", "SkalError"]
+
+
+class SkalError(Exception):
+    """Base class of the errors that skal itself defines."""
+
+
+class PoolCapabilityError(SkalError, TypeError):
+    """A strategy needs something (a head, embeddings, ...) which the classifier does not supply."""
+
+
+class ModelNotFittedError(SkalError, NotFittedError):
+    """A strategy needs a fitted model, and the classifier has not been fitted yet."""
+
+
+class ColdStartWarning(UserWarning):
+    """A learner without training data answered a query with uniformly random samples."""
