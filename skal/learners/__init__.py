@@ -1,0 +1,5 @@
+"""Learners: who holds the labels."""
+
+from ._active_learner import ActiveLearner
+
+__all__ = ["ActiveLearner"]

@@ -1,0 +1,352 @@
+"""`QueryStrategy` and `ScoringStrategy`: what every strategy is, and the query functions made from them."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import inspect
+import warnings
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, clone
+
+from .exceptions import ColdStartWarning, SkalError
+from .pool import PoolView, view_pool
+from .utils._arrays import top_k
+from .utils._compat import STRATEGIES_RETURN_PAIRS, validate_parameter_constraints
+from .utils._random import make_generator
+from .utils._validation import check_n_instances
+
+__all__ = ["QueryStrategy", "ScoringStrategy", "make_query_function"]
+
+
+class QueryStrategy(BaseEstimator, ABC):
+    """Base class of every strategy: hyperparameters only; the model and the pool are seen at call time.
+
+    A subclass implements `_query` and states in `_requires` which `PoolView` members it cannot do without.
+
+    Notes
+    -----
+    A strategy is clonable and searchable like any scikit-learn estimator, and callable with modAL's signature. The
+    template of a query is fixed: validate parameters, view the pool, check `n_instances`, check what the classifier
+    supplies, seed, `_query`, check the result. An integer `random_state` is combined with the round of the loop and
+    the number of labelled samples, so that successive queries differ and the whole run repeats; global generators are
+    never touched.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+    _requires: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def __name__(self) -> str:
+        return type(self).__name__
+
+    # -- what users call ---------------------------------------------------------------------------------------
+
+    def select(
+        self,
+        classifier: Any,
+        X: Any,
+        n_instances: int = 1,
+        *,
+        X_training: Any = None,
+        y_training: ArrayLike | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Choose the samples to label next.
+
+        Parameters
+        ----------
+        classifier : object
+            A learner, a committee, or a fitted classifier, search or pipeline.
+        X : array-like of n samples
+            The pool.
+        n_instances : int in [1, n], default=1
+            How many samples to choose.
+        X_training, y_training : array-like, optional
+            The labelled data, for a bare fitted classifier (a learner brings its own).
+
+        Returns
+        -------
+        query_idx : ndarray of shape (n_instances,), int64
+            Unique positions in `X`, most informative first.
+        scores : ndarray of shape (n_instances,), float64
+            Their scores; larger is more informative.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A parameter out of range, `n_instances` outside [1, n], an empty pool, NaN or infinity, a wrong number of
+            features, labels that the classifier does not know.
+        NotFittedError
+            A bare classifier that is not fitted.
+        PoolCapabilityError
+            A classifier that does not supply what the strategy needs.
+        """
+        pool, rng = self._view(classifier, X, X_training, y_training)
+        n_instances = check_n_instances(n_instances, len(pool))
+        if pool.is_cold:
+            query_idx, scores = self._cold_start(pool, n_instances, rng)
+        else:
+            self._check_pool(pool)
+            query_idx, scores = self._query(pool, n_instances, rng)
+        return self._check_result(query_idx, scores, n_instances, len(pool))
+
+    def __call__(
+        self,
+        classifier: Any,
+        X: Any,
+        n_instances: int = 1,
+        *,
+        X_training: Any = None,
+        y_training: ArrayLike | None = None,
+        **overrides: Any,
+    ) -> Any:
+        """modAL's signature. Returns what the installed modAL's `query` expects of a strategy.
+
+        Parameters
+        ----------
+        classifier, X, n_instances, X_training, y_training
+            As in `select`.
+        **overrides
+            Parameters of the strategy for this call only.
+
+        Returns
+        -------
+        ndarray of shape (n_instances,), or the pair (query_idx, scores) where modAL is 0.4.2 or newer
+        """
+        query_idx, scores = self._scored(
+            classifier, X, n_instances, X_training=X_training, y_training=y_training, **overrides
+        )
+        return (query_idx, scores) if STRATEGIES_RETURN_PAIRS else query_idx
+
+    def _scored(
+        self,
+        classifier: Any,
+        X: Any,
+        n_instances: int = 1,
+        *,
+        X_training: Any = None,
+        y_training: ArrayLike | None = None,
+        **overrides: Any,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """`__call__`, always as a pair: skal's learner hands out scores whatever modAL is installed."""
+        strategy = self._with_params(overrides) if overrides else self
+        return strategy.select(classifier, X, n_instances, X_training=X_training, y_training=y_training)
+
+    # -- what a method implements ------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _query(
+        self, pool: PoolView, n_instances: int, rng: np.random.Generator
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Positions and scores of the chosen samples, most informative first."""
+
+    def _cold_start(
+        self, pool: PoolView, n_instances: int, rng: np.random.Generator
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """What to ask of a learner that nothing has been taught yet: uniformly random samples."""
+        learner = pool.classifier
+        if not getattr(learner, "_cold_start_warned", False):
+            warnings.warn(
+                f"The learner has no labelled data yet, so {type(self).__name__} chooses uniformly at random.",
+                ColdStartWarning,
+                stacklevel=6,
+            )
+            if hasattr(learner, "_cold_start_warned"):
+                learner._cold_start_warned = True
+        return rng.choice(len(pool), size=n_instances, replace=False), np.zeros(n_instances)
+
+    # -- the fixed template's parts ----------------------------------------------------------------------------
+
+    def _view(
+        self, classifier: Any, X: Any, X_training: Any, y_training: Any
+    ) -> tuple[PoolView, np.random.Generator]:
+        validate_parameter_constraints(
+            self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
+        )
+        pool = view_pool(classifier, X, X_training=X_training, y_training=y_training)
+        rng = make_generator(getattr(self, "random_state", None), pool.round, pool.n_labeled)
+        return pool, rng
+
+    def _check_pool(self, pool: PoolView) -> None:
+        if len(pool) == 0:
+            raise ValueError("The pool must hold at least one sample. Got an empty pool.")
+        pool.check()
+        pool.require(*self._requires, by=type(self).__name__)
+
+    def _check_result(
+        self, query_idx: Any, scores: Any, n_instances: int, n_pool: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        query_idx = np.asarray(query_idx, dtype=np.int64)
+        scores = np.asarray(scores, dtype=np.float64)
+        if (
+            query_idx.shape != (n_instances,)
+            or scores.shape != (n_instances,)
+            or len(np.unique(query_idx)) != n_instances
+            or query_idx.min() < 0
+            or query_idx.max() >= n_pool
+            or not np.isfinite(scores).all()
+        ):
+            raise SkalError(
+                f"{type(self).__name__} must return {n_instances} unique positions below {n_pool} with finite scores. "
+                f"Got {query_idx.shape} positions and {scores.shape} scores."
+            )
+        return query_idx, scores
+
+    def _with_params(self, params: dict[str, Any]) -> QueryStrategy:
+        """A shallow twin with other parameters; `self` and the objects it holds stay as they are."""
+        twin = copy.copy(self)
+        valid = self._get_param_names()
+        nested: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+        for key, value in params.items():
+            name, is_nested, rest = key.partition("__")
+            if name not in valid:
+                raise TypeError(unknown_keyword(type(self).__name__, key, valid))
+            if is_nested:
+                nested[name][rest] = value
+            else:
+                setattr(twin, name, value)
+        for name, rest_params in nested.items():
+            inner = getattr(twin, name)
+            if isinstance(inner, QueryStrategy):
+                setattr(twin, name, inner._with_params(rest_params))
+            else:
+                setattr(twin, name, clone(inner).set_params(**rest_params))
+        return twin
+
+
+class ScoringStrategy(QueryStrategy):
+    """A strategy that scores every sample of the pool; it takes the highest scores unless the method says otherwise.
+
+    Ties are broken at random with the seeded generator.
+    """
+
+    def score_samples(
+        self,
+        classifier: Any,
+        X: Any,
+        *,
+        X_training: Any = None,
+        y_training: ArrayLike | None = None,
+    ) -> NDArray[np.float64]:
+        """Score every sample of the pool; larger is more informative.
+
+        Parameters
+        ----------
+        classifier, X, X_training, y_training
+            As in `select`.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+
+        Raises
+        ------
+        ValueError, TypeError, NotFittedError, PoolCapabilityError
+            As in `select`; a learner that nothing has been taught yet is not fitted.
+        """
+        pool, rng = self._view(classifier, X, X_training, y_training)
+        self._check_pool(pool)
+        return self._checked_scores(pool, rng)
+
+    @abstractmethod
+    def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[Any]:
+        """Scores `(n,)` of the whole pool."""
+
+    def _query(
+        self, pool: PoolView, n_instances: int, rng: np.random.Generator
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        scores = self._checked_scores(pool, rng)
+        query_idx = top_k(scores, n_instances, rng)
+        return query_idx, scores[query_idx]
+
+    def _checked_scores(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.float64]:
+        scores = np.asarray(self._score(pool, rng), dtype=np.float64)
+        if scores.shape != (len(pool),) or not np.isfinite(scores).all():
+            raise SkalError(f"{type(self).__name__} must score every sample of the pool with a finite number.")
+        return scores
+
+
+def unknown_keyword(owner: str, key: str, valid: list[str]) -> str:
+    """One sentence about an unknown keyword, with the likely one."""
+    close = difflib.get_close_matches(key, valid, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{owner} has no parameter {key!r}.{hint} Valid parameters are {sorted(valid)}."
+
+
+def make_query_function(strategy_class: type[QueryStrategy], name: str) -> Callable[..., Any]:
+    """The function twin of a strategy, in modAL's style: `name(classifier, X, n_instances=1, **params)`.
+
+    Parameters
+    ----------
+    strategy_class : type
+        A `QueryStrategy`.
+    name : str
+        Name of the function, for example "decern_sampling".
+
+    Returns
+    -------
+    callable
+        Returns what the installed modAL expects of a query strategy.
+    """
+    valid = strategy_class._get_param_names()
+
+    def make(params: dict[str, Any]) -> QueryStrategy:
+        unknown = [key for key in params if key not in valid]
+        if unknown:
+            raise TypeError(unknown_keyword(name, unknown[0], valid))
+        return strategy_class(**params)
+
+    def query_function(
+        classifier: Any,
+        X: Any,
+        n_instances: int = 1,
+        *,
+        X_training: Any = None,
+        y_training: ArrayLike | None = None,
+        **params: Any,
+    ) -> Any:
+        return make(params)(classifier, X, n_instances, X_training=X_training, y_training=y_training)
+
+    def scored(
+        classifier: Any,
+        X: Any,
+        n_instances: int = 1,
+        *,
+        X_training: Any = None,
+        y_training: ArrayLike | None = None,
+        **params: Any,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        return make(params).select(classifier, X, n_instances, X_training=X_training, y_training=y_training)
+
+    summary = (inspect.getdoc(strategy_class) or "").split("\n")[0]
+    query_function.__name__ = query_function.__qualname__ = name
+    query_function.__module__ = strategy_class.__module__
+    query_function.__doc__ = f"""{summary}
+
+    The function twin of `{strategy_class.__name__}`, in modAL's style.
+
+    Parameters
+    ----------
+    classifier : object
+        A learner, a committee, or a fitted classifier, search or pipeline.
+    X : array-like of n samples
+        The pool.
+    n_instances : int in [1, n], default=1
+        How many samples to choose.
+    X_training, y_training : array-like, optional
+        The labelled data, for a bare fitted classifier.
+    **params
+        Parameters of `{strategy_class.__name__}`.
+
+    Returns
+    -------
+    ndarray of shape (n_instances,), int64, or the pair (query_idx, scores) where modAL is 0.4.2 or newer
+    """
+    query_function._scored = scored  # type: ignore[attr-defined]
+    return query_function

@@ -1,0 +1,412 @@
+"""modAL's ActiveLearner, on today's scikit-learn and pandas, as a full scikit-learn estimator."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from modAL.uncertainty import uncertainty_sampling
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from torch import nn
+
+from ..base import unknown_keyword
+from ..pool import _is_fitted
+from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
+from ..utils._random import make_generator
+from ..utils._rows import n_rows, stack_rows, take_rows
+from ..utils._torch import as_net_input, is_skorch
+from ..utils._validation import check_training_data
+
+__all__ = ["ActiveLearner"]
+
+
+class ActiveLearner(ModALActiveLearner):
+    """modAL's `ActiveLearner`, for scikit-learn 1.6 to 1.9, pandas 2 and 3, modAL 0.4.1 and 0.4.2.1.
+
+    Existing modAL scripts run unchanged. What modAL's own class cannot do on today's stack works here: `teach` and
+    `fit`, DataFrames with integer columns, float64 pools for a float32 network, `clone`, `repr`, `get_params`,
+    `cross_val_score` and `GridSearchCV` on the learner itself. A strategy is called exactly once per query, and its
+    exceptions pass through; a failed `query`, `fit` or `teach` leaves the learner as it was.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any scikit-learn or skorch estimator; it is fitted in place, as modAL does.
+    query_strategy : callable, default=modAL.uncertainty.uncertainty_sampling
+        A `skal` strategy or its function twin, any of modAL's query functions, or a callable of your own with
+        modAL's signature ``(classifier, X, n_instances=1, **kwargs)``.
+    X_training : array-like of n samples, optional
+        Initial samples: NumPy array (images too), DataFrame, sparse matrix, list (of strings too), tensor or dict of
+        these. Given, the estimator is fitted at once.
+    y_training : array-like of n labels, optional
+        Their labels.
+    bootstrap_init : bool, default=False
+        Whether that first fit uses a bootstrap sample.
+    on_transformed : bool, default=False
+        Whether modAL's batch strategies see the samples as transformed by the estimator's pipeline. skal's
+        strategies always use the transformed samples as embeddings.
+    force_all_finite : bool, default=True
+        Whether NaN and infinity in samples are an error.
+    random_state : int, RandomState or None, default=None
+        Seeds bootstrap samples.
+    **fit_kwargs
+        Passed to the estimator's `fit` when it is fitted at construction; not reused by `teach`, as in modAL.
+
+    Attributes
+    ----------
+    X_training, y_training : array-like
+        All labelled data so far.
+    round : int
+        Queries that have been answered by `teach`.
+    n_rounds : int or None
+        Queries planned for the whole run; a loop may set it for strategies that follow a schedule.
+    classes_ : ndarray
+        The estimator's classes.
+
+    Raises
+    ------
+    TypeError
+        `query_strategy` is not callable, or a keyword that is neither a parameter nor one of the estimator's `fit`.
+    ValueError
+        Samples and labels of different number, NaN or infinity.
+
+    Notes
+    -----
+    Differences from modAL, beside the repairs: `teach(only_new=True)` always adds the new samples to `X_training`
+    (as modAL 0.4.1 does; 0.4.2.1 drops them); bootstrap samples come from `random_state`, never from NumPy's global
+    generator; `clone` gives a learner with the same parameters and without data, as scikit-learn defines it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skal.learners import ActiveLearner
+    >>> from skal.strategies import DECERN
+    >>> X, y = load_iris(return_X_y=True)
+    >>> start, pool = np.arange(0, 150, 15), np.setdiff1d(np.arange(150), np.arange(0, 150, 15))
+    >>> learner = ActiveLearner(
+    ...     LogisticRegression(max_iter=500),
+    ...     query_strategy=DECERN(random_state=0),
+    ...     X_training=X[start],
+    ...     y_training=y[start],
+    ... )
+    >>> query_idx, X_query = learner.query(X[pool], n_instances=5)
+    >>> learner.teach(X_query, y[pool][query_idx])
+    >>> len(learner.X_training)
+    15
+    """
+
+    n_rounds: int | None = None
+
+    def __init__(
+        self,
+        estimator: Any,
+        query_strategy: Callable[..., Any] = uncertainty_sampling,
+        X_training: Any = None,
+        y_training: Any = None,
+        bootstrap_init: bool = False,
+        on_transformed: bool = False,
+        force_all_finite: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        **fit_kwargs: Any,
+    ) -> None:
+        if inspect.isclass(query_strategy):
+            raise TypeError(
+                f"query_strategy must be a strategy, not a class. Got {query_strategy.__name__}; "
+                f"did you mean {query_strategy.__name__}()?"
+            )
+        if not callable(query_strategy):
+            raise TypeError(f"query_strategy must be callable. Got {query_strategy!r} instead.")
+        if not isinstance(force_all_finite, bool):
+            raise TypeError(f"force_all_finite must be a bool. Got {force_all_finite!r} instead.")
+        self.estimator = estimator
+        self.query_strategy = query_strategy
+        self.bootstrap_init = bootstrap_init
+        self.on_transformed = on_transformed
+        self.force_all_finite = force_all_finite
+        self.random_state = random_state
+        self.X_training = None
+        self.y_training = None
+        self.round = 0
+        self._has_query = False
+        self._cold_start_warned = False
+        self._fit_kwargs = fit_kwargs
+        self._check_fit_kwargs(fit_kwargs)
+        if X_training is not None:
+            check_training_data(X_training, y_training, ensure_all_finite=force_all_finite)
+            self.X_training, self.y_training = X_training, y_training
+            self._fit_to_known(bootstrap=bootstrap_init, **fit_kwargs)
+        elif y_training is not None:
+            raise ValueError("y_training was given without X_training.")
+
+    # -- the loop ----------------------------------------------------------------------------------------------
+
+    def query(self, X_pool: Any, *query_args: Any, return_metrics: bool = False, **query_kwargs: Any) -> Any:
+        """Ask the strategy which samples of the pool to label next.
+
+        Parameters
+        ----------
+        X_pool : array-like of n samples
+            The pool.
+        *query_args, **query_kwargs
+            Passed to the strategy: `n_instances`, and parameters for this call only.
+        return_metrics : bool, default=False
+            Whether to return the scores, too.
+
+        Returns
+        -------
+        query_idx : ndarray of shape (n_instances,)
+            Positions in `X_pool` (whatever a foreign strategy returns).
+        instances : array-like
+            ``X_pool[query_idx]``, by position, in the container of `X_pool`.
+        scores : ndarray of shape (n_instances,)
+            Only with ``return_metrics=True``; None, with a warning, where a foreign strategy gives none.
+        """
+        result = self._ask(X_pool, query_args, query_kwargs)
+        if len(result) == 3:
+            query_idx, instances, scores = result
+        else:
+            query_idx, scores = result
+            instances = take_rows(X_pool, query_idx)
+        self._has_query = True
+        if not return_metrics:
+            return query_idx, instances
+        if scores is None:
+            warnings.warn("The selected query strategy doesn't support return_metrics", stacklevel=2)
+        return query_idx, instances, scores
+
+    def _ask(self, X_pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """The strategy's answer, (indices, scores) or (indices, instances, scores); one call, whatever comes back."""
+        strategy = self.query_strategy
+        if isinstance(strategy, functools.partial) and not strategy.args and hasattr(strategy.func, "_scored"):
+            strategy, kwargs = strategy.func, {**strategy.keywords, **kwargs}
+        if hasattr(strategy, "_scored"):
+            return strategy._scored(self, X_pool, *args, **kwargs)
+        answer = strategy(self, X_pool, *args, **kwargs)
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            return answer, None
+        if STRATEGIES_RETURN_PAIRS:
+            return answer
+        warnings.warn(
+            "Query strategies should no longer return the selected instances, this is now handled by the query "
+            "method. Please return only the indices of the selected instances.",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+        return (*answer, None)
+
+    def teach(
+        self, X: Any, y: Any, bootstrap: bool = False, only_new: bool = False, **fit_kwargs: Any
+    ) -> None:
+        """Add labelled samples and retrain.
+
+        Parameters
+        ----------
+        X : array-like of m samples
+            New samples.
+        y : array-like of m labels
+            Their labels.
+        bootstrap : bool, default=False
+            Whether to train on a bootstrap sample.
+        only_new : bool, default=False
+            Whether to train on the new samples alone (they join `X_training` all the same). An estimator whose `fit`
+            starts afresh, every network without ``warm_start=True`` included, forgets the older ones.
+        **fit_kwargs
+            Passed to the estimator's `fit`.
+        """
+        with self._unchanged_on_error():
+            self._add_training_data(X, y)
+            if only_new:
+                self._fit_on_new(X, y, bootstrap=bootstrap, **fit_kwargs)
+            else:
+                self._fit_to_known(bootstrap=bootstrap, **fit_kwargs)
+            self.round += self._has_query
+            self._has_query = False
+
+    def fit(self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any) -> ActiveLearner:
+        """Forget all data, take `X` and `y` as the labelled data, and train on them.
+
+        Parameters
+        ----------
+        X : array-like of n samples
+        y : array-like of n labels
+        bootstrap : bool, default=False
+            Whether to train on a bootstrap sample.
+        **fit_kwargs
+            Passed to the estimator's `fit`.
+
+        Returns
+        -------
+        self
+        """
+        with self._unchanged_on_error():
+            check_training_data(X, y, ensure_all_finite=self.force_all_finite)
+            self.X_training, self.y_training = X, y
+            self.round, self._has_query = 0, False
+            self._fit_to_known(bootstrap=bootstrap, **fit_kwargs)
+        return self
+
+    # -- the parts that modAL's Committee calls ------------------------------------------------------------------
+
+    def _add_training_data(self, X: Any, y: Any) -> None:
+        check_training_data(X, y, ensure_all_finite=self.force_all_finite)
+        if self.X_training is None:
+            self.X_training, self.y_training = X, y
+        else:
+            # Both are stacked before either is stored.
+            X, y = stack_rows(self.X_training, X), stack_rows(self.y_training, y)
+            self.X_training, self.y_training = X, y
+
+    def _fit_to_known(self, bootstrap: bool = False, **fit_kwargs: Any) -> ActiveLearner:
+        return self._fit_estimator(self.X_training, self.y_training, bootstrap, fit_kwargs)
+
+    def _fit_on_new(self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any) -> ActiveLearner:
+        check_training_data(X, y, ensure_all_finite=self.force_all_finite)
+        return self._fit_estimator(X, y, bootstrap, fit_kwargs)
+
+    def _fit_estimator(self, X: Any, y: Any, bootstrap: bool, fit_kwargs: dict[str, Any]) -> ActiveLearner:
+        if bootstrap:
+            n = n_rows(X)
+            idx = make_generator(self.random_state, self.round, n).integers(n, size=n)
+            X, y = take_rows(X, idx), take_rows(y, idx)
+        self.estimator.fit(self._model_input(X), self._model_labels(y), **fit_kwargs)
+        return self
+
+    # -- the estimator behind the learner ------------------------------------------------------------------------
+
+    @property
+    def _is_plain_net(self) -> bool:
+        """A skorch network that leaves dtypes to its user; `DeepClassifier` casts by itself."""
+        return is_skorch(self.estimator) and not hasattr(self.estimator, "embed")
+
+    def _model_input(self, X: Any) -> Any:
+        """`X` as the estimator takes it: a bare skorch network gets its own dtype."""
+        if not self._is_plain_net:
+            return X
+        module = getattr(self.estimator, "module_", self.estimator.module)
+        return as_net_input(X, module if isinstance(module, nn.Module) else None)
+
+    def _model_labels(self, y: Any) -> Any:
+        """A bare skorch network takes only 64-bit integers as class labels."""
+        if self._is_plain_net:
+            y = np.asarray(y)
+            return y.astype(np.int64) if y.dtype.kind in "iu" else y
+        return y
+
+    def predict(self, X: Any, **predict_kwargs: Any) -> Any:
+        """The estimator's predictions, `(n,)`."""
+        return self.estimator.predict(self._model_input(X), **predict_kwargs)
+
+    def predict_proba(self, X: Any, **predict_proba_kwargs: Any) -> Any:
+        """The estimator's class probabilities, `(n, n_classes)`."""
+        return self.estimator.predict_proba(self._model_input(X), **predict_proba_kwargs)
+
+    def score(self, X: Any, y: Any, **score_kwargs: Any) -> Any:
+        """The estimator's own score, accuracy for classifiers."""
+        return self.estimator.score(self._model_input(X), y, **score_kwargs)
+
+    def transform_without_estimating(self, X: Any) -> Any:
+        """`X` behind the transformers of the estimator's pipeline, or of each pipeline of an ensemble."""
+        is_ensemble = isinstance(self.estimator, BaseHeterogeneousEnsemble)
+        models = self.estimator.estimators_ if is_ensemble else [self.estimator]
+        transformed = [model[:-1].transform(X) for model in models if isinstance(model, Pipeline)]
+        if not transformed:
+            return X
+        if any(sp.issparse(block) for block in transformed):
+            return sp.hstack(transformed, format="csr")
+        if all(isinstance(block, pd.DataFrame) for block in transformed):
+            # modAL's batch strategies index by position and reshape, which a frame does not do.
+            return np.hstack([block.to_numpy() for block in transformed])
+        return np.hstack(transformed)
+
+    # -- scikit-learn's protocol ---------------------------------------------------------------------------------
+
+    @property
+    def classes_(self) -> Any:
+        return self.estimator.classes_
+
+    @property
+    def n_features_in_(self) -> int:
+        return self.estimator.n_features_in_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return _is_fitted(self.estimator)
+
+    def __sklearn_tags__(self) -> Any:
+        return get_tags(self.estimator)
+
+    def __sklearn_clone__(self) -> ActiveLearner:
+        """The same parameters without the data: nothing is refitted here, and nothing labelled leaks into a fold."""
+        params = self.get_params(deep=False)
+        del params["X_training"], params["y_training"]
+        twin = type(self)(**{name: clone(value, safe=False) for name, value in params.items()})
+        twin._fit_kwargs = dict(self._fit_kwargs)
+        twin.n_rounds = self.n_rounds
+        return twin
+
+    def _check_fit_kwargs(self, fit_kwargs: dict[str, Any]) -> None:
+        """A keyword that the estimator's `fit` cannot take is a typo, not something to swallow."""
+        if not fit_kwargs:
+            return
+        own = [name for name in inspect.signature(type(self).__init__).parameters if name not in ("self", "fit_kwargs")]
+        try:
+            accepted = inspect.signature(self.estimator.fit).parameters
+        except (AttributeError, TypeError, ValueError):
+            return
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+        for key in fit_kwargs:
+            resembles = any(own_name.startswith(key) or key.startswith(own_name) for own_name in own)
+            if (not takes_any and key not in accepted) or (takes_any and resembles):
+                raise TypeError(unknown_keyword(type(self).__name__, key, own))
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Put the learner and its estimator back as they were where the block fails."""
+        own = dict(vars(self))
+        saved = _snapshot(self.estimator)
+        try:
+            yield
+        except BaseException:
+            vars(self).update(own)
+            for part, state in saved:
+                vars(part).clear()
+                vars(part).update(state)
+            raise
+
+
+def _snapshot(estimator: Any) -> list[tuple[Any, dict[str, Any]]]:
+    """State of an estimator and those inside it. `fit` replaces fitted attributes, so references are enough; an
+    estimator that goes on from its present weights changes them in place, so those are copied."""
+    parts: list[tuple[Any, dict[str, Any]]] = []
+    seen: set[int] = set()
+
+    def visit(part: Any) -> None:
+        if id(part) in seen or not hasattr(part, "__dict__") or inspect.isclass(part):
+            return
+        seen.add(id(part))
+        state = dict(vars(part))
+        if getattr(part, "warm_start", False) is True:
+            # One deepcopy for all, so that an optimizer stays tied to its module.
+            state.update(copy.deepcopy({name: value for name, value in state.items() if name.endswith("_")}))
+        parts.append((part, state))
+        if isinstance(part, Pipeline):
+            for _, step in part.steps:
+                visit(step)
+        elif isinstance(part, BaseEstimator):
+            for name in part._get_param_names():
+                if isinstance(value := getattr(part, name, None), BaseEstimator):
+                    visit(value)
+
+    visit(estimator)
+    return parts

@@ -1,0 +1,372 @@
+"""DECERN: discrepancy-confusion uncertainty and calibration diversity (arXiv 2509.24181)."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import skew
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+
+from ..base import ScoringStrategy, make_query_function
+from ..pool import PoolView
+from ..utils._arrays import blocks, class_means, l2_normalize, min_max, top_k
+from ..utils._compat import Interval, StrOptions
+from ..utils._models import Head
+from ..utils._random import sklearn_seed
+
+__all__ = ["DECERN", "decern_sampling"]
+
+_EPS = 1e-10  # inside every logarithm, as in the authors' code
+_ROWS = 4096  # samples whose per-sample quantities are held at once
+_ANCHOR_BLOCK = 20_000  # anchors x classes ...
+_BLOCK = 400_000  # ... and samples x anchors x classes of the work array
+
+
+class DECERN(ScoringStrategy):
+    """Samples whose prediction is unstable and ambiguous when part of their features is mixed with each class's anchor.
+
+    Every pool sample's embedding is mixed, in the features its own prediction is most sensitive to, with the mean
+    embedding (anchor) of each class. A sample scores high where the mixtures' predictions move away from what the
+    mixing predicts (discrepancy) and are ambiguous (confusion). Samples above a threshold that follows the skewness of
+    the scores are clustered, weighted by score, and one sample is taken from each cluster: near its centre and far
+    from every anchor. Made for fine-grained classification at small budgets.
+
+    Parameters
+    ----------
+    mask_ratio : float in (0, 1], default=0.1
+        Share of the feature bins (of the features, where there are fewer than `n_bins`) that are mixed.
+    n_bins : int >= 1, default=100
+        Contiguous feature bins over which the gradient is averaged before the largest are taken.
+    xi : float in [0, 1], default=0.8
+        Weight of closeness to the cluster centre against distance from the anchors (eq. 11).
+    gamma : float >= 0, default=0.5
+        Factor of the skewness in the threshold; the paper's lambda is ``gamma * skewness``.
+    alpha_clip : float in [0, 0.5], default=1/64
+        Mixing strengths are clipped to [alpha_clip, 1 - alpha_clip].
+    normalize : {"minmax", "raw"}, default="minmax"
+        Whether both terms of eq. 11 are scaled to [0, 1] within a cluster, as in the authors' code, or taken as the
+        paper prints them.
+    n_init : int >= 1 or "auto", default="auto"
+        Restarts of k-means; "auto" is scikit-learn's own choice, one.
+    random_state : int, RandomState or None, default=None
+        Seeds k-means and the random fill of empty clusters; an integer gives the same run every time.
+
+    Notes
+    -----
+    With z an embedding (`PoolView.embeddings`, (n, d)), p^u its probabilities, F the head (`PoolView.head`), z^a_j and
+    p^a_j the mean embedding and mean probabilities of the labelled samples of class j (of all of them, where class j
+    has none), M the 0/1 mask of the bins with the largest signed gradient of the pseudo-label's cross-entropy, R its
+    mean, alpha_j = clip(p^u_j), beta_j = (1 - cos(z, z^a_j)) / 2:
+
+    .. math::
+        p^m_j = \\mathrm{softmax}\\,F((1-M) z + M ((1-\\alpha_j) z + \\alpha_j z^a_j)), \\quad
+        p^b_j = (1-\\alpha_j) p^u + \\alpha_j p^a_j, \\quad p^w_j = (1-R\\alpha_j) p^u + R\\alpha_j p^a_j
+
+        S_{dc}(q) = H(p^m_j)^{1-\\beta_j} + H(q, p^m_j)^{\\beta_j}, \\quad
+        S = \\frac{1}{C} \\sum_j (1-R) S_{dc}(p^u) + R\\,S_{dc}(p^b_j) + S_{dc}(p^w_j)
+
+    `score_samples` returns S (eq. 9). Candidates exceed mean(S) + gamma skew(S) std(S) (eq. 10); if they are fewer
+    than `n_instances`, the highest S are taken. The answer is ordered by S.
+
+    Differences from the paper, all from the authors' code unless noted: the factor `gamma`; the clipped alpha; the
+    p^w term inside the sum; min-max scaling in eq. 11; random samples in place of empty clusters. Ours: for fewer than
+    `n_bins` features the mask takes single features (the code's mask would be empty); entropies are clamped to
+    at least 0 and beta to [0, 1] against rounding.
+
+    Time: with a linear head O(n C^2 n_bins + d C^2), since the mixtures' logits are the original logits plus a
+    correction over the masked bins; otherwise n * C evaluations of the head. Memory: O(n C + n n_bins) and blocks of
+    about 10 MB; k-means holds a copy of the candidates.
+
+    References
+    ----------
+    "Discrepancy-confusion uncertainty and calibration diversity for active fine-grained image classification",
+    arXiv 2509.24181, 2025.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skal.strategies import DECERN
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = LogisticRegression(max_iter=500).fit(X[:50], y[:50])
+    >>> strategy = DECERN(random_state=0)
+    >>> query_idx, scores = strategy.select(clf, X[50:], n_instances=5, X_training=X[:50], y_training=y[:50])
+    >>> len(query_idx), bool((scores[:-1] >= scores[1:]).all())
+    (5, True)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "mask_ratio": [Interval(Real, 0, 1, closed="right")],
+        "n_bins": [Interval(Integral, 1, None, closed="left")],
+        "xi": [Interval(Real, 0, 1, closed="both")],
+        "gamma": [Interval(Real, 0, None, closed="left")],
+        "alpha_clip": [Interval(Real, 0, 0.5, closed="both")],
+        "normalize": [StrOptions({"minmax", "raw"})],
+        "n_init": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+    _requires = ("proba", "embeddings", "head", "labeled")
+
+    def __init__(
+        self,
+        *,
+        mask_ratio: float = 0.1,
+        n_bins: int = 100,
+        xi: float = 0.8,
+        gamma: float = 0.5,
+        alpha_clip: float = 1 / 64,
+        normalize: Literal["minmax", "raw"] = "minmax",
+        n_init: int | Literal["auto"] = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.mask_ratio = mask_ratio
+        self.n_bins = n_bins
+        self.xi = xi
+        self.gamma = gamma
+        self.alpha_clip = alpha_clip
+        self.normalize = normalize
+        self.n_init = n_init
+        self.random_state = random_state
+
+    def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.float64]:
+        return discrepancy_confusion(
+            pool.embeddings,
+            *_anchors(pool),
+            pool.head,
+            mask_ratio=self.mask_ratio,
+            n_bins=self.n_bins,
+            alpha_clip=self.alpha_clip,
+        )
+
+    def _query(
+        self, pool: PoolView, n_instances: int, rng: np.random.Generator
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        scores = self._checked_scores(pool, rng)
+        candidates = np.flatnonzero(scores > _threshold(scores, self.gamma))
+        if len(candidates) < n_instances:
+            chosen = top_k(scores, n_instances)
+        elif len(candidates) == n_instances:
+            chosen = candidates
+        else:
+            chosen = self._pick(pool, candidates, scores[candidates], n_instances, rng)
+        chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
+        return chosen, scores[chosen]
+
+    def _pick(
+        self,
+        pool: PoolView,
+        candidates: NDArray[Any],
+        weights: NDArray[Any],
+        n_instances: int,
+        rng: np.random.Generator,
+    ) -> NDArray[Any]:
+        """One candidate of each cluster (eq. 11); random samples of the pool where clusters came out empty."""
+        features = l2_normalize(pool.embeddings[candidates])
+        kmeans = KMeans(n_instances, n_init=self.n_init, random_state=sklearn_seed(rng))
+        with warnings.catch_warnings():
+            # Fewer distinct candidates than clusters: the empty clusters are filled below.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            kmeans.fit(features, sample_weight=weights)
+        centers = l2_normalize(kmeans.cluster_centers_)
+        to_center = 1 - np.einsum("ij,ij->i", features, centers[kmeans.labels_])
+        to_anchor = 1 - (features @ l2_normalize(_anchors(pool)[0]).T).max(axis=1)
+
+        chosen = []
+        order = np.argsort(kmeans.labels_, kind="stable")
+        for members in np.split(order, np.flatnonzero(np.diff(kmeans.labels_[order])) + 1):
+            chosen.append(members[_most_representative(to_center[members], to_anchor[members], self.xi, self.normalize)])
+        chosen = candidates[np.array(chosen)]
+        missing = n_instances - len(chosen)
+        rest = np.setdiff1d(np.arange(len(pool)), chosen)
+        return np.concatenate([chosen, rng.choice(rest, size=missing, replace=False)])
+
+
+def _anchors(pool: PoolView) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean embedding `(C, d)` and mean probabilities `(C, C)` of each class's labelled samples (eq. 2)."""
+    labeled, n_classes = pool.labeled, pool.proba.shape[1]
+    if labeled is None:  # `_requires` has seen to it
+        raise TypeError("DECERN needs the labelled data.")
+    y = labeled.y_encoded
+    return class_means(labeled.embeddings, y, n_classes), class_means(labeled.proba, y, n_classes)
+
+
+def _threshold(scores: NDArray, gamma: float) -> float:
+    """Eq. 10; infinite where all scores are equal, so that nothing exceeds it."""
+    if np.ptp(scores) == 0:
+        return np.inf
+    return float(scores.mean() + gamma * skew(scores) * scores.std())
+
+
+def _most_representative(to_center: NDArray, to_anchor: NDArray, xi: float, normalize: str) -> int:
+    """Position in one cluster of the sample near the centre and far from every anchor (eq. 11); the first of equals."""
+    if normalize == "minmax":
+        to_center, to_anchor = min_max(to_center), min_max(to_anchor)
+    return int(np.argmin(xi * to_center - (1 - xi) * to_anchor))
+
+
+def discrepancy_confusion(
+    embeddings: NDArray,
+    anchors: NDArray,
+    anchor_proba: NDArray,
+    head: Head,
+    *,
+    mask_ratio: float,
+    n_bins: int,
+    alpha_clip: float,
+) -> NDArray[np.float64]:
+    """Eq. 9 for every sample, `(n,)`; float64 throughout, in blocks of samples and anchors."""
+    n, d = embeddings.shape
+    n_classes = len(anchors)
+    bins = _Bins(d, n_bins, mask_ratio)
+    anchor_proba_t = torch.from_numpy(anchor_proba)
+    unit_anchors = torch.from_numpy(l2_normalize(anchors))
+    mixer = (_LinearMixer if head.is_linear else _Mixer)(head, torch.from_numpy(anchors), bins)
+    n_anchors = max(1, min(n_classes, _ANCHOR_BLOCK // n_classes))
+
+    scores = np.empty(n)
+    for rows in blocks(n, _ROWS):
+        z = torch.from_numpy(np.asarray(embeddings[rows], dtype=np.float64))
+        with torch.no_grad():
+            logit = head(z)
+        proba = torch.softmax(logit, dim=1)
+        chosen = bins.largest(_pooled_gradient(head, z, proba, bins))
+        share = bins.share(chosen)[:, None]
+        unit = z / z.norm(dim=1, keepdim=True).clamp_min(1e-8)
+        beta = ((1 - unit @ unit_anchors.T) / 2).clamp_(0, 1)
+        alpha = proba.clamp(alpha_clip, 1 - alpha_clip)
+        mixer.set_samples(z, logit, chosen)
+        total = torch.zeros(len(z), dtype=torch.float64)
+        for j in blocks(n_classes, n_anchors):
+            mixer.set_anchors(j)
+            for i in blocks(len(z), _BLOCK // (n_anchors * n_classes)):
+                mixed = mixer.logits(i, alpha[i, j])
+                total[i] += _score_mixtures(mixed, proba[i], anchor_proba_t[j], alpha[i, j], beta[i, j], share[i])
+        scores[rows] = total.numpy() / n_classes
+    return scores
+
+
+def _score_mixtures(
+    mixed: torch.Tensor,
+    proba: torch.Tensor,
+    anchor_proba: torch.Tensor,
+    alpha: torch.Tensor,
+    beta: torch.Tensor,
+    share: torch.Tensor,
+) -> torch.Tensor:
+    """Sum over the anchors at hand of eq. 9's bracket, `(s,)`, from the mixtures' logits `(s, anchors, C)`.
+
+    Cross-entropy is linear in its first argument, so that of p^b and p^w follow from those of p^u and p^a.
+    """
+    p = torch.softmax(mixed, dim=2)
+    log_p = torch.add(p, _EPS, out=mixed).log_()
+    entropy = -torch.linalg.vecdot(p, log_p)
+    from_pool = -torch.matmul(log_p, proba[:, :, None]).squeeze(2)
+    from_anchor = -torch.einsum("ijc,jc->ij", log_p, anchor_proba)
+    entropy.clamp_(min=0)
+
+    def discrepancy(weight: torch.Tensor | float) -> torch.Tensor:
+        return torch.lerp(from_pool, from_anchor, weight * alpha).clamp_(min=0).pow_(beta)
+
+    zero = torch.zeros((), dtype=torch.float64)
+    scores = 2 * entropy.pow(1 - beta)
+    scores += (1 - share) * discrepancy(zero) + share * discrepancy(1.0) + discrepancy(share)
+    return scores.sum(dim=1)
+
+
+class _Bins:
+    """The contiguous feature bins over which the mask is chosen; single features where there are fewer than bins."""
+
+    def __init__(self, d: int, n_bins: int, mask_ratio: float) -> None:
+        pooled = d >= n_bins
+        self.n = n_bins if pooled else d
+        self.n_chosen = max(1, round(mask_ratio * self.n))
+        self.d = d
+        # Average pooling reads overlapping windows where d / n is no integer; the mask gives each feature one bin.
+        self.of_feature = torch.from_numpy(np.arange(d) * self.n // d)
+        self.sizes = torch.bincount(self.of_feature, minlength=self.n).double()
+
+    def pool(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean of `values (m, d)` over each bin's window, `(m, n)`."""
+        return torch.nn.functional.adaptive_avg_pool1d(values[:, None], self.n)[:, 0]
+
+    def largest(self, pooled: torch.Tensor) -> torch.Tensor:
+        """0/1 choice `(m, n)` of the largest bins; of equals the first."""
+        order = torch.sort(pooled, dim=1, descending=True, stable=True).indices[:, : self.n_chosen]
+        return torch.zeros_like(pooled).scatter_(1, order, 1.0)
+
+    def share(self, chosen: torch.Tensor) -> torch.Tensor:
+        """R of eq. 7: the share of the features that is mixed, `(m,)`."""
+        return chosen @ self.sizes / self.d
+
+
+def _pooled_gradient(head: Head, z: torch.Tensor, proba: torch.Tensor, bins: _Bins) -> torch.Tensor:
+    """Gradient of the pseudo-label's cross-entropy by the embeddings, averaged over each bin, `(s, bins)`."""
+    if head.weight is not None:
+        error = proba - torch.nn.functional.one_hot(proba.argmax(dim=1), proba.shape[1])
+        # Pooling is linear, so the small (C, d) weight is pooled instead of the (s, d) gradient.
+        return error @ bins.pool(torch.from_numpy(head.weight))
+    with torch.enable_grad():
+        z = z.detach().requires_grad_(True)
+        loss = torch.nn.functional.cross_entropy(head(z), proba.argmax(dim=1), reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, z)
+    return bins.pool(gradient)
+
+
+class _Mixer:
+    """Logits of the mixtures of samples with anchors (eqs. 3 and 6), under any head, one anchor at a time."""
+
+    def __init__(self, head: Head, anchors: torch.Tensor, bins: _Bins) -> None:
+        self.head, self.anchors, self.bins = head, anchors, bins
+
+    def set_samples(self, z: torch.Tensor, logit: torch.Tensor, chosen: torch.Tensor) -> None:
+        self.z, self.logit, self.chosen = z, logit, chosen
+
+    def set_anchors(self, columns: slice) -> None:
+        self.columns = columns
+
+    def logits(self, rows: slice, alpha: torch.Tensor) -> torch.Tensor:
+        """`(samples, anchors, C)` for the samples `rows` of those set, the anchors set and strengths `alpha`."""
+        z, mask = self.z[rows], self.chosen[rows][:, self.bins.of_feature]
+        with torch.no_grad():
+            mixed = [
+                self.head(z + mask * alpha[:, j, None] * (anchor - z))
+                for j, anchor in enumerate(self.anchors[self.columns])
+            ]
+        return torch.stack(mixed, dim=1)
+
+
+class _LinearMixer(_Mixer):
+    """Under a linear head: the original logits plus alpha times a sum over the chosen bins, without any dense mix."""
+
+    def __init__(self, head: Head, anchors: torch.Tensor, bins: _Bins) -> None:
+        super().__init__(head, anchors, bins)
+        self.weight = torch.from_numpy(head.weight)
+        self.edges = torch.searchsorted(bins.of_feature, torch.arange(bins.n + 1)).tolist()
+
+    def set_samples(self, z: torch.Tensor, logit: torch.Tensor, chosen: torch.Tensor) -> None:
+        super().set_samples(z, logit, chosen)
+        self.own = (z * chosen[:, self.bins.of_feature]) @ self.weight.T
+
+    def set_anchors(self, columns: slice) -> None:
+        """What each bin of each anchor adds to the logits, `(bins, anchors * C)`."""
+        anchors, n_classes = self.anchors[columns], len(self.weight)
+        terms = torch.empty(self.bins.n, len(anchors), n_classes, dtype=torch.float64)
+        for b, (start, stop) in enumerate(zip(self.edges, self.edges[1:])):
+            torch.matmul(anchors[:, start:stop], self.weight[:, start:stop].T, out=terms[b])
+        self.terms = terms.view(self.bins.n, -1)
+
+    def logits(self, rows: slice, alpha: torch.Tensor) -> torch.Tensor:
+        mixed = (self.chosen[rows] @ self.terms).view(len(alpha), alpha.shape[1], -1)
+        mixed -= self.own[rows, None]
+        mixed *= alpha[:, :, None]
+        mixed += self.logit[rows, None]
+        return mixed
+
+
+decern_sampling = make_query_function(DECERN, "decern_sampling")

@@ -1,0 +1,59 @@
+"""Small array helpers that several methods share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["blocks", "class_means", "l2_normalize", "min_max", "top_k"]
+
+
+def blocks(n: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of at most `size` that cover `range(n)`."""
+    size = max(1, int(size))
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def top_k(scores: NDArray, k: int, rng: np.random.Generator | None = None) -> NDArray[np.int64]:
+    """Positions of the `k` largest scores, largest first; ties at random with `rng`, else by position. O(n + k log k)."""
+    scores = np.asarray(scores)
+    n = len(scores)
+    threshold = np.partition(scores, n - k)[n - k]
+    above = np.flatnonzero(scores > threshold)
+    ties = np.flatnonzero(scores == threshold)
+    n_ties = k - len(above)
+    if rng is None:
+        chosen = np.concatenate([above, ties[:n_ties]])
+    else:
+        chosen = np.concatenate([above, rng.choice(ties, size=n_ties, replace=False)])
+        rng.shuffle(chosen)
+    if rng is None:
+        chosen.sort()
+    order = np.argsort(-scores[chosen], kind="stable")
+    return chosen[order].astype(np.int64)
+
+
+def l2_normalize(X: NDArray, eps: float = 1e-8) -> NDArray:
+    """Rows of `X` divided by their Euclidean norm, which counts as at least `eps`; a zero row stays zero."""
+    norms = np.sqrt(np.einsum("ij,ij->i", X, X))
+    return X / np.maximum(norms, eps)[:, None]
+
+
+def min_max(values: NDArray, eps: float = 1e-10) -> NDArray:
+    """`values` moved and scaled into [0, 1]: (v - min) / (max - min + eps)."""
+    low = values.min()
+    return (values - low) / (values.max() - low + eps)
+
+
+def class_means(X: NDArray, y: NDArray, n_classes: int) -> NDArray[np.float64]:
+    """Mean row of each class, `(n_classes, d)` float64; a class without a sample gets the mean of all rows."""
+    n, d = X.shape
+    counts = np.bincount(y, minlength=n_classes)
+    means = np.empty((n_classes, d))
+    means[:] = X.mean(axis=0, dtype=np.float64)
+    for label in np.flatnonzero(counts):
+        means[label] = X[y == label].mean(axis=0, dtype=np.float64)
+    return means

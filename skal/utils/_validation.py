@@ -1,0 +1,87 @@
+"""Checks of what a caller hands in: one clear sentence, before any work is done."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from sklearn.utils import assert_all_finite, check_consistent_length, check_X_y
+
+from ._rows import n_rows
+
+__all__ = ["check_finite", "check_n_instances", "check_training_data", "feature_shape"]
+
+
+def check_n_instances(n_instances: Any, n_pool: int) -> int:
+    """`n_instances` as an int in [1, n_pool]."""
+    if isinstance(n_instances, (bool, np.bool_)) or not isinstance(n_instances, numbers.Integral):
+        raise TypeError(f"n_instances must be an integer. Got {n_instances!r} instead.")
+    if n_pool == 0:
+        raise ValueError("The pool must hold at least one sample. Got an empty pool.")
+    if n_instances < 1:
+        raise ValueError(f"n_instances must be at least 1. Got {n_instances} instead.")
+    if n_instances > n_pool:
+        raise ValueError(f"n_instances must be at most the size of the pool, {n_pool}. Got {n_instances} instead.")
+    return int(n_instances)
+
+
+def feature_shape(X: Any) -> tuple[int, ...] | None:
+    """Shape of one sample where `X` states it (arrays, frames, sparse matrices, tensors), else None."""
+    shape = getattr(X, "shape", None)
+    return None if shape is None else tuple(int(size) for size in shape[1:])
+
+
+def check_finite(X: Any, name: str = "X") -> None:
+    """Raise `ValueError` where numeric `X` holds NaN or infinity. What holds no floats passes."""
+    if isinstance(X, dict):
+        for key, value in X.items():
+            check_finite(value, f"{name}[{key!r}]")
+    elif isinstance(X, torch.Tensor):
+        if X.is_floating_point() and not bool(torch.isfinite(X).all()):
+            raise ValueError(f"{name} contains NaN or infinity.")
+    elif isinstance(X, pd.DataFrame):
+        floats = X.select_dtypes(include="floating")
+        if floats.shape[1]:
+            check_finite(floats.to_numpy(dtype=np.float64, na_value=np.nan), name)
+    elif (sp.issparse(X) and X.format in ("csr", "csc", "coo", "bsr", "dia")) or isinstance(X, np.ndarray):
+        if X.dtype.kind == "f":
+            assert_all_finite(X.data if sp.issparse(X) else X, input_name=name)
+
+
+def _is_ragged(X: Any) -> bool:
+    """A list of arrays, such as images of different size, which makes no rectangular array."""
+    return isinstance(X, (list, tuple)) and len(X) > 0 and isinstance(X[0], (np.ndarray, torch.Tensor))
+
+
+def check_training_data(X: Any, y: Any, *, ensure_all_finite: bool = True) -> None:
+    """Check samples and labels as modAL does, on every scikit-learn: lengths, finiteness, nothing converted."""
+    if y is None:
+        raise ValueError("y must hold one label per sample. Got None instead.")
+    if n_rows(X) == 0:
+        raise ValueError("X must hold at least one sample. Got an empty X.")
+    rectangular = isinstance(X, (np.ndarray, pd.DataFrame, list)) or sp.issparse(X)
+    if rectangular and not _is_ragged(X) and not _is_targets(y):
+        check_X_y(
+            X,
+            y,
+            accept_sparse=True,
+            ensure_2d=False,
+            allow_nd=True,
+            multi_output=True,
+            dtype=None,
+            ensure_all_finite=ensure_all_finite,
+        )
+        return
+    if n_rows(X) != n_rows(y):
+        check_consistent_length(np.empty(n_rows(X)), np.empty(n_rows(y)))
+    if ensure_all_finite:
+        check_finite(X)
+
+
+def _is_targets(y: Any) -> bool:
+    """Detection targets: a list of dicts, one for each image."""
+    return isinstance(y, (list, tuple)) and len(y) > 0 and isinstance(y[0], dict)
