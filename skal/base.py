@@ -292,7 +292,7 @@ def make_query_function(strategy_class: type[QueryStrategy], name: str) -> Calla
     Returns
     -------
     callable
-        Returns what the installed modAL expects of a query strategy.
+        Returns what the installed modAL expects of a query strategy. Its attribute `strategy_class` is the class.
     """
     valid = strategy_class._get_param_names()
 
@@ -349,4 +349,5 @@ def make_query_function(strategy_class: type[QueryStrategy], name: str) -> Calla
     ndarray of shape (n_instances,), int64, or the pair (query_idx, scores) where modAL is 0.4.2 or newer
     """
     query_function._scored = scored  # type: ignore[attr-defined]
+    query_function.strategy_class = strategy_class  # type: ignore[attr-defined]
     return query_function

@@ -25,7 +25,7 @@ __all__ = ["DECERN", "decern_sampling"]
 _EPS = 1e-10  # inside every logarithm, as in the authors' code
 _ROWS = 4096  # samples whose per-sample quantities are held at once
 _ANCHOR_BLOCK = 20_000  # anchors x classes ...
-_BLOCK = 400_000  # ... and samples x anchors x classes of the work array
+_BLOCK = 1_000_000  # ... and samples x anchors x classes of the work array
 
 
 class DECERN(ScoringStrategy):
@@ -231,7 +231,7 @@ def discrepancy_confusion(
 
     scores = np.empty(n)
     for rows in blocks(n, _ROWS):
-        z = torch.from_numpy(np.asarray(embeddings[rows], dtype=np.float64))
+        z = torch.tensor(embeddings[rows], dtype=torch.float64)
         with torch.no_grad():
             logit = head(z)
         proba = torch.softmax(logit, dim=1)

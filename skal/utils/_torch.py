@@ -1,7 +1,7 @@
-"""Torch plumbing: repeatable generators, inputs a module accepts, and one forward pass that yields everything.
+"""Torch plumbing: repeatable generators, inputs a module accepts, one forward pass that yields everything.
 
-Works on any skorch classifier, recognised by its methods. Nothing here changes a net: hooks, train/eval modes and
-generators are put back, also after an error.
+Works on any skorch classifier, recognised by its methods. Nothing here changes a net: hooks, train/eval modes
+and generators are put back, also after an error.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ._rows import n_rows
 __all__ = [
     "NetOutputs",
     "as_net_input",
+    "find_submodule",
     "is_skorch",
     "kept_modes",
     "net_head",
@@ -34,7 +35,7 @@ __all__ = [
     "watched_head",
 ]
 
-# Torch's generators belong to the process: two threads that fork them at once would restore each other's state.
+# Torch's generators belong to the process: two threads that fork them would restore each other's state.
 _RNG_LOCK = threading.RLock()
 
 # The head that ran last in a module's most recent forward pass, by its dotted name.
@@ -61,7 +62,7 @@ def resolve_device(device: Any) -> Any:
 
 @contextmanager
 def torch_rng(seed: int | None = None, device: Any = "cpu") -> Iterator[None]:
-    """Fork torch's global generators, so that what runs inside leaves them as they were; `seed` seeds them inside.
+    """Fork torch's global generators: what runs inside leaves them as they were; `seed` seeds them inside.
 
     The CUDA generators are forked where `device` is a CUDA device or CUDA is in use already.
     """
@@ -75,7 +76,7 @@ def torch_rng(seed: int | None = None, device: Any = "cpu") -> Iterator[None]:
         devices = []
     with _RNG_LOCK, torch.random.fork_rng(devices=devices, device_type="cuda"):
         if seed is not None:
-            # Not torch.manual_seed: that would also queue a seed for CUDA devices which are not restored here.
+            # Not torch.manual_seed: that also queues a seed for CUDA devices, which nothing would take back.
             torch.default_generator.manual_seed(seed)
             for index in devices:
                 with torch.cuda.device(index):
@@ -111,12 +112,13 @@ def as_net_input(X: Any, module: nn.Module | None = None) -> Any:
     Parameters
     ----------
     X : array, DataFrame, sparse matrix, tensor, list, dict of these, or torch Dataset
-        The first axis is the samples. Numbers of any dtype are cast to the module's float dtype, without scaling
-        (uint8 images keep the range 0..255). DataFrames and sparse matrices become dense 2-D arrays, a list is read as
-        a list of samples of one shape, tensors and dicts keep their kind. A Dataset passes unchanged.
+        The first axis is the samples. Numbers of any dtype are cast to the module's float dtype, without
+        scaling (uint8 images keep the range 0..255). DataFrames and sparse matrices become dense 2-D arrays,
+        a list is read as a list of samples of one shape, tensors and dicts keep their kind. A Dataset passes
+        as is.
     module : nn.Module or None
-        Its first floating parameter gives the dtype; float32 without one. Where it holds an `nn.Embedding`, integers
-        are token ids and become int64 instead.
+        Its first floating parameter gives the dtype; float32 without one. Where it holds an `nn.Embedding`,
+        integers are token ids and become int64 instead.
 
     Raises
     ------
@@ -137,25 +139,22 @@ def _cast(X: Any, dtype: torch.dtype, has_tokens: bool) -> Any:
         return type(X)({key: _cast(value, dtype, has_tokens) for key, value in X.items()})
     if isinstance(X, torch.Tensor):
         is_integer = not X.is_floating_point() and X.dtype != torch.bool
-        X = X.detach()
-        return X.to_dense().to(torch.int64 if has_tokens and is_integer else dtype)
+        X = X if X.layout == torch.strided else X.to_dense()
+        return X.to(torch.int64 if has_tokens and is_integer else dtype)
     if isinstance(X, pd.DataFrame) and any(not pd.api.types.is_numeric_dtype(kind) for kind in X.dtypes):
-        raise TypeError("X must hold numbers for a network. Got a DataFrame with columns that are not numeric.")
+        raise TypeError("X must hold numbers for a network. Got a DataFrame with other columns.")
     if sp.issparse(X):
-        X = X.toarray()
+        X = X.toarray()  # type: ignore[attr-defined]
     elif isinstance(X, (pd.DataFrame, pd.Series)):
         X = X.to_numpy(na_value=np.nan) if X.isna().to_numpy().any() else X.to_numpy()
-    elif isinstance(X, (list, tuple)):
-        if X and isinstance(X[0], torch.Tensor):
-            X = [row.detach().cpu().numpy() for row in X]
+    elif isinstance(X, (list, tuple)) and len(X) and isinstance(X[0], torch.Tensor):
+        X = [row.detach().cpu().numpy() for row in X]
     try:
         array = np.asarray(X)
         if array.dtype == object:
             array = np.asarray(array.tolist())
-        if array.dtype.kind not in "fiub":
-            array = array.astype(np.float64) if array.dtype == object else array
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"X must be a rectangular array of numbers for a network. Got {_describe(X)}.") from error
+    except (TypeError, ValueError):
+        array = np.empty(0, dtype=object)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"X must be a rectangular array of numbers for a network. Got {_describe(X)}.")
     if has_tokens and array.dtype.kind in "iu":
@@ -169,16 +168,19 @@ def _describe(X: Any) -> str:
     kind = getattr(X, "dtype", None)
     if kind is not None:
         return f"{type(X).__name__} of dtype {kind}"
-    return f"{type(X).__name__} of {type(X[0]).__name__}" if isinstance(X, (list, tuple)) and X else type(X).__name__
+    name = type(X).__name__
+    return f"{name} of {type(X[0]).__name__}" if isinstance(X, (list, tuple)) and X else name
 
 
-def _submodule(module: nn.Module, name: str) -> nn.Module:
+def find_submodule(module: nn.Module, name: str) -> nn.Module:
+    """The submodule of that dotted name."""
     try:
         return module.get_submodule(name)
     except AttributeError:
         names = ", ".join(repr(part) for part, _ in module.named_modules() if part)
         raise ValueError(
-            f"embedding_layer must be the name of a submodule of {type(module).__name__}: {names}. Got {name!r} instead."
+            f"embedding_layer must be the name of a submodule of {type(module).__name__}: {names}. "
+            f"Got {name!r} instead."
         ) from None
 
 
@@ -190,7 +192,7 @@ def watched_head(module: nn.Module, name: str | None = None) -> Iterator[dict[st
     """
     seen: dict[str, Any] = {}
     if name is not None:
-        parts = {_submodule(module, name): name}
+        parts = {find_submodule(module, name): name}
     else:
         parts = {part: key for key, part in module.named_modules() if isinstance(part, nn.Linear)}
 
@@ -219,7 +221,8 @@ def _is_head(seen: dict[str, Any], proba: torch.Tensor) -> bool:
     if embeddings.ndim != 2 or not isinstance(logits, torch.Tensor) or logits.shape != proba.shape:
         return False
     tolerance = max(1e-5, 10 * torch.finfo(proba.dtype).eps) if proba.is_floating_point() else 1e-5
-    return torch.allclose(torch.softmax(logits.double(), dim=-1), proba.to(logits.device).double(), atol=tolerance)
+    expected = torch.softmax(logits.double(), dim=-1)
+    return torch.allclose(expected, proba.to(logits.device).double(), atol=tolerance)
 
 
 def _numpy(tensor: torch.Tensor) -> NDArray:
@@ -230,10 +233,10 @@ def _numpy(tensor: torch.Tensor) -> NDArray:
 def net_outputs(net: Any, X: Any) -> NetOutputs:
     """Embeddings, logits and probabilities of `X` in ONE forward pass of a fitted skorch classifier.
 
-    The head is the last `nn.Linear` that ran, or the submodule named by `net.embedding_layer` where the net has such an
-    attribute; the embeddings are its input. `proba` is what the net itself makes of the module's (first) output. Where
-    softmax(head(embeddings)) does not give `proba` (two heads, sigmoid outputs, embeddings with more than two axes),
-    embeddings and logits are None.
+    The head is the last `nn.Linear` that ran, or the submodule named by `net.embedding_layer` where the net
+    has such an attribute; the embeddings are its input. `proba` is what the net itself makes of the module's
+    (first) output. Where softmax(head(embeddings)) does not give `proba` (two heads, sigmoid outputs,
+    embeddings with more than two axes), embeddings and logits are None.
 
     Parameters
     ----------
@@ -287,14 +290,14 @@ def _net_modules(net: Any) -> list[Any]:
 def net_head(net: Any) -> nn.Module:
     """The submodule that maps embeddings to logits, not a copy: callers must not change it.
 
-    It is `net.embedding_layer`, else the `nn.Linear` that `net_outputs` saw running last, else (before any forward
-    pass) the `nn.Linear` that the module registers last.
+    It is `net.embedding_layer`, else the `nn.Linear` that `net_outputs` saw running last, else (before any
+    forward pass) the `nn.Linear` that the module registers last.
     """
     net.check_is_fitted()
     module = _plain_module(net)
     name = getattr(net, "embedding_layer", None) or _HEAD_NAMES.get(module)
     if name is not None:
-        return _submodule(module, name)
+        return find_submodule(module, name)
     linear = [part for part in module.modules() if isinstance(part, nn.Linear)]
     if not linear:
         raise ValueError(f"{type(module).__name__} must hold an nn.Linear to have a head. Got none.")

@@ -1,0 +1,192 @@
+"""torchvision's classifiers by name, with a head of the right width, and weights from a file."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ._labels import outputs_parameter
+
+__all__ = ["build_module", "check_images", "check_weights", "last_linear"]
+
+
+def last_linear(module: nn.Module) -> str | None:
+    """Dotted name of the `nn.Linear` that the module registers last."""
+    names = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
+    return names[-1] if names else None
+
+
+def weights_file(weights: Any) -> Path | None:
+    """The state-dict file that `weights` names, or None where it is none."""
+    if isinstance(weights, os.PathLike):
+        return Path(weights)
+    if isinstance(weights, str):
+        path = Path(weights)
+        if path.suffix in (".pth", ".pt", ".th", ".bin") or os.sep in weights or path.is_file():
+            return path
+    return None
+
+
+def check_weights(weights: Any, module: Any) -> None:
+    """Names of weights exist only for torchvision's models; files may serve any module."""
+    if weights is not None and weights_file(weights) is None and not isinstance(module, str):
+        raise ValueError(
+            "The 'weights' parameter of DeepClassifier must be None or the path of a state dict, unless "
+            f"'module' is the name of a torchvision classifier. Got {weights!r} instead."
+        )
+
+
+def build_module(
+    module: Any, *, weights: Any, n_outputs: int | None, head: str | None, kwargs: dict[str, Any]
+) -> nn.Module:
+    """A fresh module: by name, a copy of an instance, or from a class, told `n_outputs` where it can be."""
+    if isinstance(module, str):
+        return torchvision_model(module, weights, n_outputs, **kwargs)
+    if isinstance(module, nn.Module) and not kwargs:
+        built = copy.deepcopy(module)
+    else:
+        factory = type(module) if isinstance(module, nn.Module) else module
+        parameter = outputs_parameter(factory)
+        if n_outputs is not None and parameter is not None:
+            kwargs = {parameter: n_outputs, **kwargs}
+        built = factory(**kwargs)
+    path = weights_file(weights)
+    if path is not None:
+        load_weights(built, path, head or last_linear(built))
+    return built
+
+
+def torchvision_model(name: str, weights: Any, n_outputs: int | None, **kwargs: Any) -> nn.Module:
+    """A torchvision classifier whose head has `n_outputs` outputs (its own number where None)."""
+    # Here, since it takes seconds that users of their own modules need not wait for.
+    import torchvision
+
+    names = torchvision.models.list_models(module=torchvision.models)
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=4, cutoff=0.5) or ["resnet18", "squeezenet1_0"]
+        raise ValueError(
+            "The 'module' parameter of DeepClassifier must be an nn.Module or the name of a torchvision "
+            f"classifier, such as {', '.join(map(repr, close))}. Got {name!r} instead."
+        )
+    n_outputs = kwargs.pop("num_classes", n_outputs)
+    path = weights_file(weights)
+    if name in ("googlenet", "inception_v3"):
+        # Spares a warning and minutes of SciPy sampling.
+        kwargs.setdefault("init_weights", False)
+    module = torchvision.models.get_model(name, weights=None if path else _weights(name, weights), **kwargs)
+    for extra in ("aux1", "aux2", "AuxLogits"):
+        # Auxiliary classifiers make the training output a tuple.
+        if getattr(module, extra, None) is not None:
+            setattr(module, extra, None)
+            module.aux_logits = False
+    prefix = _replace_head(module, n_outputs)
+    if path:
+        load_weights(module, path, prefix)
+    return module
+
+
+def _weights(name: str, weights: Any) -> Any:
+    import torchvision
+
+    if not isinstance(weights, str) or weights == "DEFAULT":
+        return weights
+    known = torchvision.models.get_model_weights(name)
+    short = weights.split(".")[-1]
+    if short not in known.__members__:
+        raise ValueError(
+            "The 'weights' parameter of DeepClassifier must be None, 'DEFAULT', the path of a state dict or "
+            f"one of {list(known.__members__)} for {name}. Got {weights!r} instead."
+        )
+    return known[short]
+
+
+def _replace_head(module: nn.Module, n_outputs: int | None) -> str:
+    """Give `module` a head with `n_outputs` outputs; return the dotted prefix under which the head lies."""
+    classifier = getattr(module, "classifier", None)
+    convolution = next((part for part in (classifier or []) if isinstance(part, nn.Conv2d)), None)
+    if isinstance(classifier, nn.Sequential) and convolution is not None:
+        # SqueezeNet ends in a convolution and a mean over positions: here, an nn.Linear on pooled features.
+        width = n_outputs or convolution.out_channels
+        linear = nn.Linear(convolution.in_channels, width)
+        module.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Dropout(0.5), linear)
+        return "classifier"
+    name = last_linear(module)
+    if name is None:
+        raise ValueError(f"{type(module).__name__} must end in an nn.Linear to be given a head. Got none.")
+    old = module.get_submodule(name)
+    if n_outputs is not None and n_outputs != old.out_features:
+        parent, _, key = name.rpartition(".")
+        new = nn.Linear(
+            int(module.get_parameter(f"{name}.weight").shape[1]), n_outputs, bias=old.bias is not None
+        )
+        setattr(module.get_submodule(parent), key, new)
+    return name
+
+
+def load_weights(module: nn.Module, path: Path, head: str | None) -> None:
+    """Load a state dict: strictly, except that a head which does not fit is left out.
+
+    Half precision and other dtypes are cast; `{"state_dict": ...}` and the prefix "module." are unwrapped.
+    """
+    if not path.is_file():
+        raise ValueError(
+            "The 'weights' parameter of DeepClassifier must be None, 'DEFAULT', the name of torchvision "
+            f"weights or the path of a state dict. Got {str(path)!r}, which is no file."
+        )
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ValueError(
+            f"{str(path)!r} must hold a state dict, names to tensors. Got {type(state).__name__}."
+        )
+    state = {
+        key.removeprefix("module."): value.dequantize() if value.is_quantized else value.to_dense()
+        for key, value in state.items()
+    }
+    own = module.state_dict()
+    if head is not None:
+        in_head = {key for key in {*state, *own} if key.startswith(f"{head}.")}
+        fits = all(key in state and key in own and state[key].shape == own[key].shape for key in in_head)
+        if not fits:
+            state = {key: value for key, value in state.items() if key not in in_head}
+            state.update({key: own[key] for key in in_head & own.keys()})
+    problems = [f"no {key}" for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    problems += [f"unknown {key}" for key in state if key not in own]
+    problems += [
+        f"{key} of shape {tuple(value.shape)} instead of {tuple(own[key].shape)}"
+        for key, value in state.items()
+        if key in own and value.shape != own[key].shape
+    ]
+    if problems:
+        raise ValueError(
+            f"{str(path)!r} must hold the weights of {type(module).__name__}. Got {', '.join(problems[:4])}"
+            f"{', ...' if len(problems) > 4 else ''}."
+        )
+    module.load_state_dict(state, strict=False)
+
+
+def check_images(module: nn.Module, shape: tuple[int, ...]) -> None:
+    """Whether samples of `shape` are images that a torchvision model takes; a clear error where not."""
+    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    channels = 3 if first is None else first.in_channels
+    if len(shape) == 3 and shape[0] == channels:
+        return
+    fix = ""
+    if len(shape) == 3 and shape[2] == channels:
+        fix = " Move the channels first: X.transpose(0, 3, 1, 2)."
+    elif len(shape) == 3 and shape[0] == 1:
+        fix = f" Repeat the grey channel: np.repeat(X, {channels}, axis=1)."
+    elif len(shape) == 2:
+        fix = f" Add and repeat the grey channel: np.repeat(X[:, None], {channels}, axis=1)."
+    raise ValueError(
+        f"X must be images of shape (n, {channels}, height, width) for {type(module).__name__}. "
+        f"Got samples of shape {shape} instead.{fix}"
+    )

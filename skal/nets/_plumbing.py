@@ -1,0 +1,183 @@
+"""How a network is built and how data reaches it: head, outputs, frozen backbone, packed batches, weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from skorch.dataset import Dataset as SkorchDataset
+from skorch.utils import to_tensor
+from torch import nn
+from torch.utils.data import Dataset
+
+from skal.utils._torch import as_net_input, find_submodule, kept_modes, torch_rng
+from skal.utils._validation import feature_shape
+
+from ._backbone import build_module, check_images, last_linear
+from ._data import FEATURES, INPUT, WEIGHT, LazyData, is_training_data, pack
+from ._features import backbone_features, fingerprint, parse_bytes
+from ._labels import sorted_labels
+from ._probe import BACKBONE_BLOCK, probe_module, run_backbone
+from ._repeatable import RepeatableClassifier
+
+__all__ = ["NetPlumbing", "as_tensor", "detached"]
+
+
+class NetPlumbing(RepeatableClassifier):
+    """What `DeepClassifier` overrides of skorch beneath its public methods; it sets the parameters."""
+
+    embedding_layer: str | None
+    weights: Any
+    freeze: str | None
+    feature_cache: str | int | None
+    # What the network turned out to be: number of outputs, dotted name of the head, label of each output.
+    n_outputs_: int | None
+    head_name_: str | None
+    classes_inferred_: NDArray | None
+
+    def initialize_module(self) -> NetPlumbing:
+        """Build the module, find its head and the number of its outputs, and freeze what is to be frozen."""
+        rows, labels = self.__dict__.get("wanted_", (None, None))
+        if self.classes is not None:
+            labels = sorted_labels(self.classes, "classes")
+        elif labels is None:
+            labels = self.__dict__.get("classes_inferred_")
+        module = build_module(
+            self.module,
+            weights=self.weights,
+            n_outputs=None if labels is None else len(labels),
+            head=self.embedding_layer,
+            kwargs=self.get_params_for("module"),
+        )
+        self._inspect(module, rows)
+        self.module_ = module
+        return self
+
+    def _inspect(self, module: nn.Module, rows: Any) -> None:
+        """Learn the head and the number of outputs: from a run over `rows`, else from the module's parts."""
+        head = self.embedding_layer or last_linear(module)
+        linear = last_linear(module)
+        width = None if linear is None else int(module.get_parameter(f"{linear}.weight").shape[0])
+        if rows is not None:
+            if isinstance(self.module, str):
+                check_images(module, tuple(feature_shape(rows) or ()))
+            width, head = probe_module(module, rows, self.embedding_layer, frozen=self.freeze == "backbone")
+        self.n_outputs_, self.head_name_ = width, head
+        if self.freeze == "backbone":
+            if head is None:
+                raise ValueError(
+                    f"freeze='backbone' needs a head: {type(module).__name__} must hold an nn.Linear, or "
+                    "embedding_layer must name the head. Got neither."
+                )
+            module.requires_grad_(False)
+            find_submodule(module, head).requires_grad_(True)
+
+    def get_all_learnable_params(self) -> Any:
+        """Named parameters for the optimizer; with a frozen backbone, only the head's."""
+        for name, parameter in super().get_all_learnable_params():
+            if self.freeze is None or parameter.requires_grad:
+                yield name, parameter
+
+    def _set_training(self, training: bool = True) -> None:
+        super()._set_training(training)
+        if training and self.freeze == "backbone":
+            self.module_.eval()
+            self._head().train()
+
+    def _has_batch_norm(self) -> bool:
+        # A frozen backbone does not normalize by batches.
+        part = self._head() if self.freeze == "backbone" else self.module_
+        return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in part.modules())
+
+    def _head(self) -> nn.Module:
+        return find_submodule(self._plain_module(), str(self.head_name_))
+
+    def _plain_module(self) -> nn.Module:
+        # torch.compile wraps the module that the user wrote
+        return getattr(self.module_, "_orig_mod", self.module_)
+
+    def get_dataset(self, X: Any, y: Any = None) -> Any:
+        """`X` (and codes `y`) as the dataset that skorch iterates over."""
+        if is_training_data(X):
+            return X if isinstance(X, Dataset) else super().get_dataset(X, y)
+        weight = self.__dict__.get("weight_") if y is not None else None
+        if self.freeze == "backbone":
+            return SkorchDataset(pack(self._features(X), FEATURES, weight), y)
+        if isinstance(X, Dataset):
+            return LazyData(X, y, weight)
+        X = detached(as_net_input(X, self.module_))
+        if self.dataset is not SkorchDataset and weight is None:
+            return super().get_dataset(X, y)
+        # torch.as_tensor shares memory; skorch would warn about arrays that are not writable, row by row
+        X = {key: as_tensor(value) for key, value in X.items()} if isinstance(X, Mapping) else as_tensor(X)
+        return super().get_dataset(pack(X, INPUT, weight) if y is not None else X, y)
+
+    def _features(self, X: Any) -> torch.Tensor:
+        """Outputs of the frozen backbone, (n, ...) on the CPU."""
+        if not isinstance(X, Dataset):
+            X = detached(as_net_input(X, self.module_))
+            X = SkorchDataset(X if isinstance(X, Mapping) else as_tensor(X))
+        else:
+            X = LazyData(X)
+        module = self._plain_module()
+        settings = sorted(self.get_params_for("module").items())
+        prefix = fingerprint(module, str(self.head_name_), str(self.device), settings)
+
+        def batches() -> Any:
+            for batch, _ in self.get_iterator(X, training=False):
+                batch = batch[INPUT] if isinstance(batch, Mapping) and INPUT in batch else batch
+                yield as_net_input(batch, module)
+
+        with torch_rng(device=self.device), torch.no_grad(), kept_modes(module):
+            module.eval()
+            return backbone_features(
+                batches(),
+                lambda batch: run_backbone(module, self._head(), to_tensor(batch, device=self.device)),
+                prefix,
+                limit=parse_bytes(self.feature_cache),
+                block=BACKBONE_BLOCK if torch.device(self.device).type == "cpu" else None,
+            )
+
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        """Outputs of the module for one batch; of its head alone where the batch holds features."""
+        if isinstance(x, Mapping):
+            x = {key: value for key, value in x.items() if key != WEIGHT}
+            if FEATURES in x:
+                return self._head()(to_tensor(x[FEATURES], device=self.device))
+            x = x.get(INPUT, x)
+        return super().infer(as_net_input(x, self.module_), **fit_params)
+
+    def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False, **kwargs: Any) -> Any:
+        """Mean loss of a batch, weighted where the batch carries weights."""
+        y_pred = y_pred[0] if isinstance(y_pred, tuple) else y_pred
+        weight = X.get(WEIGHT) if isinstance(X, Mapping) else None
+        if weight is None:
+            return super().get_loss(y_pred, y_true, X=X, training=training, **kwargs)
+        reduction = self.criterion_.reduction
+        self.criterion_.reduction = "none"
+        try:
+            losses = super().get_loss(y_pred, y_true, X=X, training=training, **kwargs)
+        finally:
+            self.criterion_.reduction = reduction
+        weight = to_tensor(weight, device=losses.device).to(losses.dtype)
+        class_weight = getattr(self.criterion_, "weight", None)
+        total = len(losses) if class_weight is None else class_weight[to_tensor(y_true, losses.device)].sum()
+        return (weight * losses).sum() / total
+
+
+def as_tensor(X: Any) -> torch.Tensor:
+    if isinstance(X, torch.Tensor):
+        return X
+    with warnings.catch_warnings():
+        # Read-only arrays (joblib's memory maps) are never written to here.
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(X)
+
+
+def detached(X: Any) -> Any:
+    if isinstance(X, Mapping):
+        return {key: detached(value) for key, value in X.items()}
+    return X.detach() if isinstance(X, torch.Tensor) else X

@@ -1,0 +1,135 @@
+"""A skorch classifier that repeats itself: own seeds, batches in a settled order, "auto" as a device."""
+
+from __future__ import annotations
+
+import numbers
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+from skorch.callbacks import EpochScoring
+from skorch.utils import to_device
+from torch import nn
+from torch.utils.data import DataLoader
+
+from skal.utils._random import make_generator, sklearn_seed
+from skal.utils._torch import resolve_device, torch_rng
+
+__all__ = ["RepeatableClassifier"]
+
+
+def _codes_accuracy(net: Any, X: Any, y: Any) -> float:
+    # Inside skorch's training loop y are columns, whatever the labels are.
+    return float(np.mean(net.predict_proba(X).argmax(axis=1) == np.asarray(y)))
+
+
+class RepeatableClassifier(NeuralNetClassifier):
+    """skorch's classifier with `random_state` and `device="auto"`; global generators stay as they were."""
+
+    def __init__(self, module: Any, *, device: Any = "auto", random_state: Any = None, **kwargs: Any) -> None:
+        super().__init__(module, device=device, **kwargs)
+        self.random_state = random_state
+
+    @property
+    def device(self) -> Any:
+        """The device in use; `get_params` keeps what the user wrote."""
+        return resolve_device(self.__dict__["device"])
+
+    @device.setter
+    def device(self, value: Any) -> None:
+        self.__dict__["device"] = value
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Any]]:
+        accuracy = EpochScoring(_codes_accuracy, name="valid_acc", lower_is_better=False)
+        return [
+            (name, accuracy if name == "valid_acc" else callback)
+            for name, callback in super()._default_callbacks
+        ]
+
+    def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
+        """All parameters by name, as they were passed."""
+        params = super().get_params(deep=deep, **kwargs)
+        params["device"] = self.__dict__["device"]
+        return params
+
+    def set_params(self, **kwargs: Any) -> Any:
+        """Set parameters; those of the module rebuild it, with weights from `random_state`."""
+        rebuilds = ("module", "criterion", "compile")
+        if getattr(self, "initialized_", False) and any(key.startswith(rebuilds) for key in kwargs):
+            with self._seeded(0):
+                return super().set_params(**kwargs)
+        return super().set_params(**kwargs)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # skorch reads the device here, to load on a machine without CUDA what was trained on one with it.
+        device = state["device"]
+        super().__setstate__({**state, "device": resolve_device(device)})
+        if device == "auto":
+            self.__dict__["device"] = device
+
+    def _check_random_state(self) -> None:
+        state = self.random_state
+        is_seed = isinstance(state, numbers.Integral) and not isinstance(state, bool) and int(state) >= 0
+        if not (state is None or is_seed or isinstance(state, np.random.RandomState)):
+            raise ValueError(
+                f"The 'random_state' parameter of {type(self).__name__} must be None, an integer of 0 or "
+                f"more, or a RandomState. Got {state!r} instead."
+            )
+
+    @contextmanager
+    def _seeded(self, *key: int) -> Iterator[None]:
+        """Seed all global generators from `random_state` and `key` inside, and put them back afterwards.
+
+        skorch's splits, users' augmentations and torch's weight initialisation know no other generators.
+        """
+        self._check_random_state()
+        seed = sklearn_seed(make_generator(self.random_state, *key))
+        with torch_rng(seed, device=self.device):
+            numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+            try:
+                np.random.seed(seed)  # noqa: NPY002
+                random.seed(seed)
+                yield
+            finally:
+                np.random.set_state(numpy_state)  # noqa: NPY002
+                random.setstate(python_state)
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Batches of `dataset`: shuffled in each epoch of training (unless told otherwise), else in order."""
+        prefix = "iterator_train" if training else "iterator_valid"
+        make, kwargs = getattr(self, prefix), self.get_params_for(prefix)
+        if "batch_sampler" in kwargs:
+            return make(dataset, **kwargs)
+        if kwargs.setdefault("batch_size", self.batch_size) == -1:
+            kwargs["batch_size"] = len(dataset)
+        if make is DataLoader and training:
+            if "sampler" not in kwargs:
+                kwargs.setdefault("shuffle", True)
+            if not kwargs.get("drop_last") and self._has_batch_norm():
+                kwargs["batch_size"] = _no_single_rest(len(dataset), kwargs["batch_size"])
+        elif make is DataLoader:
+            # Even iterating in order draws a number, by default from the global generator.
+            kwargs.setdefault("generator", torch.Generator())
+        return make(dataset, **kwargs)
+
+    def _has_batch_norm(self) -> bool:
+        return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self.module_.modules())
+
+    def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[Any]:
+        """Outputs of the module by batches, in the order of `X` (skorch may shuffle if `training`)."""
+        self.check_is_fitted()
+        for batch in self.get_iterator(self.get_dataset(X), training=False):
+            yield to_device(self.evaluation_step(batch, training=training), device=device)
+
+
+def _no_single_rest(n: int, batch_size: int) -> int:
+    """A batch size near `batch_size` that leaves no batch of one, which batch normalization refuses."""
+    if n <= 1 or batch_size <= 1 or n % batch_size != 1:
+        return batch_size
+    smaller = (size for size in range(batch_size - 1, 1, -1) if n % size != 1)
+    return next(smaller, n)
