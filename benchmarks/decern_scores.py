@@ -2,9 +2,9 @@
 
     python benchmarks/decern_scores.py [--out decern_scores.json]
 
-Both sides compute eq. 9 for a linear head in torch with all threads. The literal loop mixes every sample with one class's
-anchor at a time, (n, d), and applies the head to the mixture; it is timed in float64 and, as the authors' code runs,
-in float32. skal computes in float64 throughout.
+Both sides compute eq. 9 for a linear head in torch with all threads. The literal loop mixes every sample with one
+class's anchor at a time, (n, d), and applies the head to the mixture; it is timed in float64 and, as the authors' code
+runs, in float32. skal computes in float64 throughout.
 """
 
 import argparse

@@ -44,7 +44,8 @@ class QueryStrategy(BaseEstimator, ABC):
 
     @property
     def __name__(self) -> str:
-        return type(self).__name__
+        """Name of the class; modAL and its users read it of a query function."""
+        return self.__class__.__name__  # type: ignore[return-value]
 
     # -- what users call ---------------------------------------------------------------------------------------
 
@@ -141,9 +142,7 @@ class QueryStrategy(BaseEstimator, ABC):
     # -- what a method implements ------------------------------------------------------------------------------
 
     @abstractmethod
-    def _query(
-        self, pool: PoolView, n_instances: int, rng: np.random.Generator
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         """Positions and scores of the chosen samples, most informative first."""
 
     def _cold_start(
@@ -163,9 +162,7 @@ class QueryStrategy(BaseEstimator, ABC):
 
     # -- the fixed template's parts ----------------------------------------------------------------------------
 
-    def _view(
-        self, classifier: Any, X: Any, X_training: Any, y_training: Any
-    ) -> tuple[PoolView, np.random.Generator]:
+    def _view(self, classifier: Any, X: Any, X_training: Any, y_training: Any) -> tuple[PoolView, np.random.Generator]:
         validate_parameter_constraints(
             self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
         )
@@ -177,7 +174,7 @@ class QueryStrategy(BaseEstimator, ABC):
         if len(pool) == 0:
             raise ValueError("The pool must hold at least one sample. Got an empty pool.")
         pool.check()
-        pool.require(*self._requires, by=type(self).__name__)
+        pool.require(*self._requires, by=self.__name__)
 
     def _check_result(
         self, query_idx: Any, scores: Any, n_instances: int, n_pool: int
@@ -206,7 +203,7 @@ class QueryStrategy(BaseEstimator, ABC):
         for key, value in params.items():
             name, is_nested, rest = key.partition("__")
             if name not in valid:
-                raise TypeError(unknown_keyword(type(self).__name__, key, valid))
+                raise TypeError(unknown_keyword(self.__name__, key, valid))
             if is_nested:
                 nested[name][rest] = value
             else:
@@ -258,9 +255,7 @@ class ScoringStrategy(QueryStrategy):
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[Any]:
         """Scores `(n,)` of the whole pool."""
 
-    def _query(
-        self, pool: PoolView, n_instances: int, rng: np.random.Generator
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         scores = self._checked_scores(pool, rng)
         query_idx = top_k(scores, n_instances, rng)
         return query_idx, scores[query_idx]

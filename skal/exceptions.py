@@ -1,4 +1,4 @@
-"""Errors and warnings of skal. Every error is a `SkalError` and also the built-in or scikit-learn kind a caller expects."""
+"""Errors and warnings of skal. Every error is a `SkalError` and also the kind that a caller expects."""
 
 from sklearn.exceptions import NotFittedError
 

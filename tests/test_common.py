@@ -190,9 +190,10 @@ def test_random_state_kinds(name, learner, data):
 @every_strategy
 def test_global_generators_untouched(name, learner, data):
     strategy, fitted = make(name, random_state=None), learner(make(name))
-    numpy_state, torch_state = np.random.get_state()[1].copy(), torch.get_rng_state()
+    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
+    torch_state = torch.get_rng_state()
     strategy.select(fitted, data[2], 5)
-    np.testing.assert_array_equal(numpy_state, np.random.get_state()[1])
+    np.testing.assert_array_equal(numpy_state, np.random.get_state()[1])  # noqa: NPY002
     assert torch.equal(torch_state, torch.get_rng_state())
 
 
@@ -286,7 +287,9 @@ def test_pipeline_equals_transformed_input(name, data):
 @every_strategy
 def test_fitted_search_as_estimator(name, data):
     X, y, pool, _ = data
-    search = GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)), {"logisticregression__C": [1.0]}, cv=2)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)), {"logisticregression__C": [1.0]}, cv=2
+    )
     learner = ActiveLearner(search, make(name), X, y)
     assert len(learner.query(pool, n_instances=3)[0]) == 3
 
@@ -368,7 +371,9 @@ def test_cold_start(name, data):
 
 @every_strategy
 def test_committee(name, learner, data):
-    committee = Committee([learner(make(name)), learner(make(name), estimator=RandomForestClassifier(5, random_state=0))], make(name))
+    committee = Committee(
+        [learner(make(name)), learner(make(name), estimator=RandomForestClassifier(5, random_state=0))], make(name)
+    )
     if name in NEEDS_HEAD:
         with pytest.raises(PoolCapabilityError, match=f"{name} needs"):
             make(name).select(committee, data[2], 2)

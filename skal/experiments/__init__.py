@@ -1,0 +1,6 @@
+"""Paired comparisons of query strategies, their statistics and displays, and the command `skal compare`."""
+
+from ._comparison import Comparison
+from ._run import RunError, compare
+
+__all__ = ["Comparison", "RunError", "compare"]

@@ -188,7 +188,7 @@ class ActiveLearner(ModALActiveLearner):
 
     def _ask(self, X_pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """The strategy's answer, (indices, scores) or (indices, instances, scores); one call, whatever comes back."""
-        strategy = self.query_strategy
+        strategy: Any = self.query_strategy
         if isinstance(strategy, functools.partial) and not strategy.args and hasattr(strategy.func, "_scored"):
             strategy, kwargs = strategy.func, {**strategy.keywords, **kwargs}
         if hasattr(strategy, "_scored"):
@@ -206,9 +206,7 @@ class ActiveLearner(ModALActiveLearner):
         )
         return (*answer, None)
 
-    def teach(
-        self, X: Any, y: Any, bootstrap: bool = False, only_new: bool = False, **fit_kwargs: Any
-    ) -> None:
+    def teach(self, X: Any, y: Any, bootstrap: bool = False, only_new: bool = False, **fit_kwargs: Any) -> None:
         """Add labelled samples and retrain.
 
         Parameters
@@ -378,10 +376,10 @@ class ActiveLearner(ModALActiveLearner):
         try:
             yield
         except BaseException:
-            vars(self).update(own)
+            self.__dict__.update(own)
             for part, state in saved:
-                vars(part).clear()
-                vars(part).update(state)
+                part.__dict__.clear()
+                part.__dict__.update(state)
             raise
 
 

@@ -122,9 +122,7 @@ def _replace_head(module: nn.Module, n_outputs: int | None) -> str:
     old = module.get_submodule(name)
     if n_outputs is not None and n_outputs != old.out_features:
         parent, _, key = name.rpartition(".")
-        new = nn.Linear(
-            int(module.get_parameter(f"{name}.weight").shape[1]), n_outputs, bias=old.bias is not None
-        )
+        new = nn.Linear(int(module.get_parameter(f"{name}.weight").shape[1]), n_outputs, bias=old.bias is not None)
         setattr(module.get_submodule(parent), key, new)
     return name
 
@@ -144,9 +142,7 @@ def load_weights(module: nn.Module, path: Path, head: str | None) -> None:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(
-            f"{str(path)!r} must hold a state dict, names to tensors. Got {type(state).__name__}."
-        )
+        raise ValueError(f"{str(path)!r} must hold a state dict, names to tensors. Got {type(state).__name__}.")
     state = {
         key.removeprefix("module."): value.dequantize() if value.is_quantized else value.to_dense()
         for key, value in state.items()

@@ -206,13 +206,10 @@ class DeepClassifier(NetPlumbing):
         check_weights(self.weights, self.module)
         if self.freeze not in (None, "backbone"):
             raise ValueError(
-                "The 'freeze' parameter of DeepClassifier must be None or 'backbone'. "
-                f"Got {self.freeze!r} instead."
+                f"The 'freeze' parameter of DeepClassifier must be None or 'backbone'. Got {self.freeze!r} instead."
             )
         if self.classes is not None and len(self.classes) == 0:
-            raise ValueError(
-                "The 'classes' parameter of DeepClassifier must be None or list labels. Got no label."
-            )
+            raise ValueError("The 'classes' parameter of DeepClassifier must be None or list labels. Got no label.")
 
     def initialize(self) -> DeepClassifier:
         """Build the module, the criterion and the optimizer anew, with weights from `random_state`."""
@@ -307,17 +304,16 @@ class DeepClassifier(NetPlumbing):
             codes = encode(y, self.classes_, type(self).__name__)
             if weight is not None and not hasattr(self.criterion_, "reduction"):
                 raise ValueError(
-                    "sample_weight needs a criterion with a `reduction`. "
-                    f"{type(self.criterion_).__name__} has none."
+                    f"sample_weight needs a criterion with a `reduction`. {type(self.criterion_).__name__} has none."
                 )
             data = X if isinstance(X, Dataset) else self._cast(X)
             check_finite(data)
             self._remember_shape(X)
-            self.weight_ = weight
+            self.training_ = (y, weight)
             with self._seeded(1 + len(self.history)):
                 # skorch's own loop, beneath the checks of this class
                 NeuralNet.partial_fit(self, data, codes, **fit_params)
-        for name in ("wanted_", "weight_"):
+        for name in ("wanted_", "training_"):
             self.__dict__.pop(name, None)
         return self
 
@@ -332,8 +328,6 @@ class DeepClassifier(NetPlumbing):
             self.n_features_in_ = shape[0]
 
     def _check_X(self, X: Any, *, fitted: bool = True) -> None:
-        if is_training_data(X):
-            return
         if n_rows(X) == 0:
             raise ValueError(f"X must hold at least one sample. Got an empty X for {type(self).__name__}.")
         check_finite(X)
@@ -342,13 +336,10 @@ class DeepClassifier(NetPlumbing):
             return
         if len(expected) == 1 and len(shape) == 1 and shape != expected:
             raise ValueError(
-                f"X has {shape[0]} features, but {type(self).__name__} is expecting {expected[0]} features "
-                "as input."
+                f"X has {shape[0]} features, but {type(self).__name__} is expecting {expected[0]} features as input."
             )
         if len(shape) != len(expected):
-            raise ValueError(
-                f"X must hold samples of shape {expected}, as in fit. Got shape {shape} instead."
-            )
+            raise ValueError(f"X must hold samples of shape {expected}, as in fit. Got shape {shape} instead.")
 
     # ---------------------------------------------------------------- answers
 
@@ -367,7 +358,7 @@ class DeepClassifier(NetPlumbing):
     def predict(self, X: Any) -> NDArray:
         """Labels, (n,), of the dtype of `classes_`."""
         codes = self.predict_proba(X).argmax(axis=1)
-        # Callbacks score on the data inside the training loop, whose labels are codes.
+        # Callbacks that score on the batches of training compare with codes.
         return codes if is_training_data(X) else self.classes_[codes]
 
     def decision_function(self, X: Any) -> NDArray:
@@ -418,9 +409,7 @@ class DeepClassifier(NetPlumbing):
             raise ValueError(f"X and y must have the same length. Got {n_rows(X)} and {len(codes)}.")
         data = X if isinstance(X, (Dataset, Mapping)) else as_tensor(self._cast(X))
         if not isinstance(data, torch.Tensor) or not data.is_floating_point():
-            raise TypeError(
-                f"X must be an array of real numbers for an input gradient. Got {type(X).__name__}."
-            )
+            raise TypeError(f"X must be an array of real numbers for an input gradient. Got {type(X).__name__}.")
         nonlinearity = self._get_predict_nonlinearity()
         gradients = []
         size = len(data) if self.batch_size == -1 else self.batch_size

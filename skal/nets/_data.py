@@ -1,53 +1,66 @@
-"""Training data on its way through skorch: inputs, weights and features travel together in one dict."""
+"""Data on its way through skorch: a sample, or its features, travels with its weight in one dict."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch.dataset import Dataset as SkorchDataset
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Subset
 
-__all__ = ["FEATURES", "INPUT", "WEIGHT", "LazyData", "dataset_labels", "is_training_data", "pack"]
+__all__ = ["FEATURES", "INPUT", "WEIGHT", "PackedData", "dataset_labels", "is_packed", "is_training_data"]
 
-# Reserved keys of a packed batch. A user's own dict of inputs lies whole under INPUT.
+# Keys of a packed batch; a user's own dict of inputs lies whole under INPUT.
 INPUT, FEATURES, WEIGHT = "__input__", "__features__", "__weight__"
 
 
-class LazyData(Dataset):
-    """A map-style torch Dataset of samples, or of tuples that begin with one, in the form skorch expects."""
+class PackedData(SkorchDataset):
+    """Rows ({key: sample, WEIGHT: weight}, code) of a dataset of samples, or of tuples that begin with one.
 
-    def __init__(self, samples: Any, y: NDArray | None = None, weight: NDArray | None = None) -> None:
-        self.samples, self.y, self.weight = samples, y, weight
+    `X` and `y` are what the user passed: skorch's callbacks that predict anew read them and compare labels with
+    labels, while those that reuse the batches of training compare codes with codes.
+    """
+
+    def __init__(
+        self,
+        samples: Any,
+        key: str,
+        X: Any,
+        y: NDArray | None = None,
+        codes: NDArray | None = None,
+        weight: NDArray | None = None,
+    ) -> None:
+        # The base class, by which skorch recognises a dataset with X and y, would index X itself.
+        self.samples, self.key, self.X, self.y, self.codes, self.weight = samples, key, X, y, codes, weight
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, i: int) -> tuple[dict[str, Any], Any]:
         sample = self.samples[i]
-        packed = {INPUT: sample[0] if isinstance(sample, (tuple, list)) else sample}
+        packed = {self.key: sample[0] if isinstance(sample, (tuple, list)) else sample}
         if self.weight is not None:
             packed[WEIGHT] = self.weight[i]
-        return packed, 0 if self.y is None else self.y[i]
+        return packed, 0 if self.codes is None else self.codes[i]
 
 
-def pack(value: Any, key: str, weight: NDArray | None = None) -> dict[str, Any]:
-    """`value` (and its weights) as one dict, which skorch splits into rows and batches as a whole."""
-    return {key: value} if weight is None else {key: value, WEIGHT: weight}
+def _packed(X: Any) -> PackedData | None:
+    while isinstance(X, Subset):
+        X = X.dataset
+    return X if isinstance(X, PackedData) else None
 
 
 def is_packed(X: Any) -> bool:
-    return isinstance(X, Mapping) and (INPUT in X or FEATURES in X)
+    """Whether `X` is a `PackedData`, or a part of one."""
+    return _packed(X) is not None
 
 
 def is_training_data(X: Any) -> bool:
-    """Whether `X` was made by `DeepClassifier` for its own training, so that its labels are codes."""
-    while isinstance(X, Subset):
-        X = X.dataset
-    return isinstance(X, LazyData) or is_packed(X) or (isinstance(X, SkorchDataset) and is_packed(X.X))
+    """Whether `X` was made for training, so that its batches hold codes in the place of labels."""
+    data = _packed(X)
+    return data is not None and data.codes is not None
 
 
 def dataset_labels(dataset: Any) -> NDArray:

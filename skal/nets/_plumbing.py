@@ -17,7 +17,7 @@ from skal.utils._torch import as_net_input, find_submodule, kept_modes, torch_rn
 from skal.utils._validation import feature_shape
 
 from ._backbone import build_module, check_images, last_linear
-from ._data import FEATURES, INPUT, WEIGHT, LazyData, is_training_data, pack
+from ._data import FEATURES, INPUT, WEIGHT, PackedData, is_packed
 from ._features import backbone_features, fingerprint, parse_bytes
 from ._labels import sorted_labels
 from ._probe import BACKBONE_BLOCK, probe_module, run_backbone
@@ -101,40 +101,40 @@ class NetPlumbing(RepeatableClassifier):
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
         """`X` (and codes `y`) as the dataset that skorch iterates over."""
-        if is_training_data(X):
-            return X if isinstance(X, Dataset) else super().get_dataset(X, y)
-        weight = self.__dict__.get("weight_") if y is not None else None
+        if is_packed(X):
+            return X
+        key = INPUT
         if self.freeze == "backbone":
-            return SkorchDataset(pack(self._features(X), FEATURES, weight), y)
-        if isinstance(X, Dataset):
-            return LazyData(X, y, weight)
+            samples, key = SkorchDataset(self._features(X)), FEATURES
+        elif isinstance(X, Dataset):
+            samples = X
+        else:
+            samples = super().get_dataset(self._prepared(X), y)
+            if y is None:
+                return samples
+        labels, weight = self.__dict__.get("training_", (y, None)) if y is not None else (None, None)
+        return PackedData(samples, key, X, y=labels, codes=y, weight=weight)
+
+    def _prepared(self, X: Any) -> Any:
+        """`X` cast for the module; tensors (sharing memory) unless a user's own dataset class may want arrays."""
         X = detached(as_net_input(X, self.module_))
-        if self.dataset is not SkorchDataset and weight is None:
-            return super().get_dataset(X, y)
-        # torch.as_tensor shares memory; skorch would warn about arrays that are not writable, row by row
-        X = {key: as_tensor(value) for key, value in X.items()} if isinstance(X, Mapping) else as_tensor(X)
-        return super().get_dataset(pack(X, INPUT, weight) if y is not None else X, y)
+        if self.dataset is not SkorchDataset:
+            return X
+        return {key: as_tensor(value) for key, value in X.items()} if isinstance(X, Mapping) else as_tensor(X)
 
     def _features(self, X: Any) -> torch.Tensor:
         """Outputs of the frozen backbone, (n, ...) on the CPU."""
-        if not isinstance(X, Dataset):
-            X = detached(as_net_input(X, self.module_))
-            X = SkorchDataset(X if isinstance(X, Mapping) else as_tensor(X))
-        else:
-            X = LazyData(X)
+        samples = X if isinstance(X, Dataset) else SkorchDataset(self._prepared(X))
+        data = PackedData(samples, INPUT, X)
         module = self._plain_module()
         settings = sorted(self.get_params_for("module").items())
         prefix = fingerprint(module, str(self.head_name_), str(self.device), settings)
 
-        def batches() -> Any:
-            for batch, _ in self.get_iterator(X, training=False):
-                batch = batch[INPUT] if isinstance(batch, Mapping) and INPUT in batch else batch
-                yield as_net_input(batch, module)
-
+        batches = (as_net_input(batch[INPUT], module) for batch, _ in self.get_iterator(data, training=False))
         with torch_rng(device=self.device), torch.no_grad(), kept_modes(module):
             module.eval()
             return backbone_features(
-                batches(),
+                batches,
                 lambda batch: run_backbone(module, self._head(), to_tensor(batch, device=self.device)),
                 prefix,
                 limit=parse_bytes(self.feature_cache),

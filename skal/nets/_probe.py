@@ -41,9 +41,7 @@ def run_backbone(module: nn.Module, head: nn.Module, x: Any) -> torch.Tensor:
         return seen[0]
     finally:
         handle.remove()
-    raise ValueError(
-        f"freeze='backbone' needs a head that {type(module).__name__} runs. Its head did not run."
-    )
+    raise ValueError(f"freeze='backbone' needs a head that {type(module).__name__} runs. Its head did not run.")
 
 
 def probe_module(module: nn.Module, rows: Any, layer: str | None, *, frozen: bool) -> tuple[int, str | None]:
@@ -58,18 +56,14 @@ def probe_module(module: nn.Module, rows: Any, layer: str | None, *, frozen: boo
         try:
             output = _call(module, x)
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            shape = (
-                {key: tuple(v.shape) for key, v in x.items()} if isinstance(x, Mapping) else tuple(x.shape)
-            )
+            shape = {key: tuple(v.shape) for key, v in x.items()} if isinstance(x, Mapping) else tuple(x.shape)
             raise ValueError(
                 f"{type(module).__name__} must accept X. Given a batch of shape {shape}, it raised "
                 f"{type(error).__name__}: {error}"
             ) from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         got = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__
-        raise ValueError(
-            f"{type(module).__name__} must output one row of logits per sample. Got {got} instead."
-        )
+        raise ValueError(f"{type(module).__name__} must output one row of logits per sample. Got {got} instead.")
     if frozen and not (
         seen
         and isinstance(seen["output"], torch.Tensor)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNetClassifier
-from skorch.callbacks import EpochScoring
 from skorch.utils import to_device
 from torch import nn
 from torch.utils.data import DataLoader
@@ -20,11 +19,6 @@ from skal.utils._random import make_generator, sklearn_seed
 from skal.utils._torch import resolve_device, torch_rng
 
 __all__ = ["RepeatableClassifier"]
-
-
-def _codes_accuracy(net: Any, X: Any, y: Any) -> float:
-    # Inside skorch's training loop y are columns, whatever the labels are.
-    return float(np.mean(net.predict_proba(X).argmax(axis=1) == np.asarray(y)))
 
 
 class RepeatableClassifier(NeuralNetClassifier):
@@ -42,14 +36,6 @@ class RepeatableClassifier(NeuralNetClassifier):
     @device.setter
     def device(self, value: Any) -> None:
         self.__dict__["device"] = value
-
-    @property
-    def _default_callbacks(self) -> list[tuple[str, Any]]:
-        accuracy = EpochScoring(_codes_accuracy, name="valid_acc", lower_is_better=False)
-        return [
-            (name, accuracy if name == "valid_acc" else callback)
-            for name, callback in super()._default_callbacks
-        ]
 
     def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
         """All parameters by name, as they were passed."""

@@ -144,9 +144,7 @@ class DECERN(ScoringStrategy):
             alpha_clip=self.alpha_clip,
         )
 
-    def _query(
-        self, pool: PoolView, n_instances: int, rng: np.random.Generator
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         scores = self._checked_scores(pool, rng)
         candidates = np.flatnonzero(scores > _threshold(scores, self.gamma))
         if len(candidates) < n_instances:
@@ -180,7 +178,9 @@ class DECERN(ScoringStrategy):
         chosen = []
         order = np.argsort(kmeans.labels_, kind="stable")
         for members in np.split(order, np.flatnonzero(np.diff(kmeans.labels_[order])) + 1):
-            chosen.append(members[_most_representative(to_center[members], to_anchor[members], self.xi, self.normalize)])
+            chosen.append(
+                members[_most_representative(to_center[members], to_anchor[members], self.xi, self.normalize)]
+            )
         chosen = candidates[np.array(chosen)]
         missing = n_instances - len(chosen)
         rest = np.setdiff1d(np.arange(len(pool)), chosen)

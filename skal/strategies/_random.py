@@ -50,9 +50,7 @@ class RandomSampling(QueryStrategy):
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         return self._query(pool, n_instances, rng)
 
-    def _query(
-        self, pool: PoolView, n_instances: int, rng: np.random.Generator
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         return rng.choice(len(pool), size=n_instances, replace=False), np.zeros(n_instances)
 
 

@@ -10,6 +10,7 @@ from scipy.special import entr
 
 from ..base import ScoringStrategy, make_query_function
 from ..pool import PoolView
+from ..utils._arrays import blocks
 
 __all__ = [
     "EntropySampling",
@@ -19,6 +20,8 @@ __all__ = [
     "least_confidence_sampling",
     "margin_sampling",
 ]
+
+_ROWS = 65_536  # samples worked on at once, so that a pool of a million needs no second copy of its probabilities
 
 
 class _UncertaintySampling(ScoringStrategy):
@@ -61,7 +64,7 @@ class LeastConfidence(_UncertaintySampling):
     """
 
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[Any]:
-        return 1 - pool.proba.max(axis=1)
+        return 1 - pool.proba.max(axis=1).astype(np.float64)
 
 
 class MarginSampling(_UncertaintySampling):
@@ -98,8 +101,11 @@ class MarginSampling(_UncertaintySampling):
         proba = pool.proba
         if proba.shape[1] == 1:
             return -proba[:, 0]
-        top_two = np.partition(proba, -2, axis=1)[:, -2:]
-        return top_two[:, 0] - top_two[:, 1]
+        scores = np.empty(len(proba))
+        for rows in blocks(len(proba), _ROWS):
+            top_two = np.partition(proba[rows], -2, axis=1)[:, -2:].astype(np.float64)
+            scores[rows] = top_two[:, 0] - top_two[:, 1]
+        return scores
 
 
 class EntropySampling(_UncertaintySampling):
@@ -134,7 +140,11 @@ class EntropySampling(_UncertaintySampling):
     """
 
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[Any]:
-        return entr(pool.proba).sum(axis=1)
+        proba = pool.proba
+        scores = np.empty(len(proba))
+        for rows in blocks(len(proba), _ROWS):
+            scores[rows] = entr(proba[rows].astype(np.float64)).sum(axis=1)
+        return scores
 
 
 least_confidence_sampling = make_query_function(LeastConfidence, "least_confidence_sampling")

@@ -18,7 +18,10 @@ def blocks(n: int, size: int) -> Iterator[slice]:
 
 
 def top_k(scores: NDArray, k: int, rng: np.random.Generator | None = None) -> NDArray[np.int64]:
-    """Positions of the `k` largest scores, largest first; ties at random with `rng`, else by position. O(n + k log k)."""
+    """Positions of the `k` largest scores, largest first; ties at random with `rng`, else by position.
+
+    O(n + k log k) time, O(n) memory.
+    """
     scores = np.asarray(scores)
     n = len(scores)
     threshold = np.partition(scores, n - k)[n - k]
@@ -50,9 +53,8 @@ def min_max(values: NDArray, eps: float = 1e-10) -> NDArray:
 
 def class_means(X: NDArray, y: NDArray, n_classes: int) -> NDArray[np.float64]:
     """Mean row of each class, `(n_classes, d)` float64; a class without a sample gets the mean of all rows."""
-    n, d = X.shape
     counts = np.bincount(y, minlength=n_classes)
-    means = np.empty((n_classes, d))
+    means = np.empty((n_classes, X.shape[1]))
     means[:] = X.mean(axis=0, dtype=np.float64)
     for label in np.flatnonzero(counts):
         means[label] = X[y == label].mean(axis=0, dtype=np.float64)

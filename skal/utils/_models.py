@@ -196,14 +196,14 @@ class _MLPModel(_Model):
 
     def embeddings(self, X: Any) -> NDArray | None:
         activation = self._ACTIVATIONS[self.estimator.activation]
-        hidden = X if sp.issparse(X) else np.asarray(X)
+        hidden: Any = X if sp.issparse(X) else np.asarray(X)
         for weight, bias in zip(self.estimator.coefs_[:-1], self.estimator.intercepts_[:-1]):
             hidden = activation(hidden @ weight + bias)
         return hidden.toarray() if sp.issparse(hidden) else hidden
 
     def outputs(self, X: Any) -> Outputs:
         embeddings, proba, head = self.embeddings(X), self.proba(X), self.head()
-        if head is None or head.weight is None or embeddings is None:
+        if head is None or head.weight is None or head.bias is None or embeddings is None:
             return Outputs(embeddings, None, proba)
         return Outputs(embeddings, embeddings @ head.weight.T + head.bias, proba)
 

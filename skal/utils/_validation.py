@@ -20,13 +20,14 @@ def check_n_instances(n_instances: Any, n_pool: int) -> int:
     """`n_instances` as an int in [1, n_pool]."""
     if isinstance(n_instances, (bool, np.bool_)) or not isinstance(n_instances, numbers.Integral):
         raise TypeError(f"n_instances must be an integer. Got {n_instances!r} instead.")
+    n_instances = int(n_instances)
     if n_pool == 0:
         raise ValueError("The pool must hold at least one sample. Got an empty pool.")
     if n_instances < 1:
         raise ValueError(f"n_instances must be at least 1. Got {n_instances} instead.")
     if n_instances > n_pool:
         raise ValueError(f"n_instances must be at most the size of the pool, {n_pool}. Got {n_instances} instead.")
-    return int(n_instances)
+    return n_instances
 
 
 def feature_shape(X: Any) -> tuple[int, ...] | None:
@@ -47,9 +48,11 @@ def check_finite(X: Any, name: str = "X") -> None:
         floats = X.select_dtypes(include="floating")
         if floats.shape[1]:
             check_finite(floats.to_numpy(dtype=np.float64, na_value=np.nan), name)
-    elif (sp.issparse(X) and X.format in ("csr", "csc", "coo", "bsr", "dia")) or isinstance(X, np.ndarray):
-        if X.dtype.kind == "f":
-            assert_all_finite(X.data if sp.issparse(X) else X, input_name=name)
+    elif sp.issparse(X):
+        # The rows of lil and dok are Python lists and dicts.
+        check_finite(X.tocsr().data if X.format in ("lil", "dok") else X.data, name)
+    elif isinstance(X, np.ndarray) and X.dtype.kind == "f":
+        assert_all_finite(X, input_name=name)
 
 
 def _is_ragged(X: Any) -> bool:

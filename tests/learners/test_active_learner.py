@@ -235,9 +235,7 @@ def test_12_scores(S, iris):
 
 def test_ranked_batch_mode(iris):
     X, y, X_pool, y_pool = iris
-    learner = ActiveLearner(
-        KNeighborsClassifier(3), functools.partial(uncertainty_batch_sampling, n_instances=3), X, y
-    )
+    learner = ActiveLearner(KNeighborsClassifier(3), functools.partial(uncertainty_batch_sampling, n_instances=3), X, y)
     query_idx, instances = learner.query(X_pool)
     assert instances.shape == (3, 4)
     learner.teach(instances, y_pool[query_idx])
@@ -250,7 +248,9 @@ def test_ranked_batch_on_transformed(output, iris):
     pipeline = make_pipeline(scaler, logistic())
     learner = ActiveLearner(pipeline, uncertainty_batch_sampling, X, y, on_transformed=True)
     query_idx, _ = learner.query(X_pool, n_instances=4)
-    reference = ActiveLearner(logistic(), uncertainty_batch_sampling, scaler.fit(X).set_output(transform="default").transform(X), y)
+    reference = ActiveLearner(
+        logistic(), uncertainty_batch_sampling, scaler.fit(X).set_output(transform="default").transform(X), y
+    )
     np.testing.assert_array_equal(query_idx, reference.query(scaler.transform(X_pool), n_instances=4)[0])
 
 

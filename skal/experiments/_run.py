@@ -1,0 +1,280 @@
+"""Paired runs of query strategies: every strategy meets the same splits, initial sets and model seeds."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import train_test_split
+from tqdm import tqdm
+
+from .._version import __version__
+from ..exceptions import SkalError
+from ..learners import ActiveLearner
+from ..metrics import labeled_imbalance
+from ..utils._rows import take_rows
+from ._comparison import Comparison
+from ._plan import Data, Plan, check_data, check_plan, check_seeds, named_strategies
+from ._store import COLUMNS, ResultStore, describe
+
+__all__ = ["RunError", "compare"]
+
+
+class RunError(SkalError, RuntimeError):
+    """One run of a comparison failed; the message names its strategy and seed."""
+
+
+def compare(
+    strategies: Mapping[str, Any] | Sequence[Any],
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any,
+    X_test: Any = None,
+    y_test: Any = None,
+    *,
+    n_initial: int = 20,
+    n_instances: int = 20,
+    n_queries: int = 8,
+    seeds: int | Iterable[int] = 5,
+    pool_size: int | None = None,
+    test_size: float = 0.25,
+    n_jobs: int | None = None,
+    out: str | os.PathLike | None = None,
+    progress: bool = False,
+) -> Comparison:
+    """Compare query strategies in paired, repeated, simulated active learning.
+
+    For each seed all strategies start from the same split, pool, initial set and model seed, so that a
+    difference between two of them is due to what they query. Random sampling is always among them.
+
+    Parameters
+    ----------
+    strategies : mapping of str to strategy, or sequence of strategies
+        `skal` strategies or modAL query functions. Without names of their own they go by their class or
+        function name. `RandomSampling` is added in front if none is there.
+    estimator : classifier
+        Any classifier that :class:`skal.learners.ActiveLearner` takes. Each run fits clones.
+    X : array-like, sparse matrix or DataFrame of shape (n_samples, ...)
+        The pool; without a test set, what the split is made from.
+    y : array-like of shape (n_samples,)
+        Its labels, which play the oracle.
+    X_test, y_test : default=None
+        A fixed test set of the same kind. `None`: each seed splits off its own, stratified by class.
+    n_initial : int, default=20
+        Labels to begin with, drawn uniformly at random (drawn again while they are all of one class), >= 2.
+    n_instances : int, default=20
+        Labels per query, >= 1.
+    n_queries : int, default=8
+        Queries per run, >= 1.
+    seeds : int or iterable of int, default=5
+        Number of runs of each strategy, or their seeds (non-negative, distinct).
+    pool_size : int, default=None
+        Limit of the pool: each seed draws its own subset of that size (the initial set is drawn from it).
+    test_size : float, default=0.25
+        Share of `X` split off as the test set where none is given, in (0, 1).
+    n_jobs : int, default=None
+        Runs at the same time, each in its own process with its share of the cores as threads; `None` means 1,
+        -1 all cores (joblib's convention).
+    out : path, default=None
+        Results folder: every finished run is written at once to `results.csv` there, and a later call with
+        the same settings goes on where it stopped. More strategies or seeds may be added; other settings are
+        an error.
+    progress : bool, default=False
+        Show a progress bar on the standard error stream.
+
+    Returns
+    -------
+    Comparison
+        Results of the strategies and seeds asked for, with `summary()`, `table()`, `plot(path)` and
+        `to_csv(path)`.
+
+    Raises
+    ------
+    ValueError
+        For sizes that do not fit the data, duplicate names or seeds, or an `out` folder of other settings.
+    RunError
+        If a run fails. Finished runs are kept in `out`.
+
+    Notes
+    -----
+    Every source of randomness has its own generator, a child of ``numpy.random.SeedSequence(seed)``: the
+    split, the pool's subset, the initial set, the model, the strategy. All `random_state` parameters of the
+    estimator and of the strategies are set from them, whatever they were. The model is fitted anew in every
+    round from the same seed. Cost: ``len(strategies) * len(seeds) * (n_queries + 1)`` fits.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skal.experiments import compare
+    >>> from skal.strategies import MarginSampling
+    >>> X, y = load_iris(return_X_y=True)
+    >>> found = compare([MarginSampling()], LogisticRegression(max_iter=500), X, y,
+    ...                 n_initial=6, n_instances=4, n_queries=3, seeds=2)
+    >>> found
+    Comparison(RandomSampling, MarginSampling; 2 seeds)
+    >>> found.summary()["area_verdict"]["RandomSampling"]
+    'reference'
+    """
+    named, reference = named_strategies(strategies)
+    seed_list = check_seeds(seeds)
+    data = check_data(X, y, X_test, y_test)
+    plan = check_plan(Plan(n_initial, n_instances, n_queries, pool_size, test_size), data)
+    store = None
+    if out is not None:
+        settings = {
+            "skal": __version__,
+            "model": describe(estimator),
+            "data": joblib.hash(tuple(data)),
+            **plan._asdict(),
+            "strategies": {name: describe(strategy) for name, strategy in named.items()},
+        }
+        store = ResultStore(out, settings)
+    done = store.done() if store is not None else set()
+    # Seed by seed, so that an interrupted comparison holds complete pairs.
+    todo = [(name, seed) for seed in seed_list for name in named if (name, seed) not in done]
+    rows: list[dict[str, Any]] = []
+    n_workers = max(1, min(joblib.effective_n_jobs(n_jobs), len(todo)))
+    threads = max(1, joblib.cpu_count() // n_workers)
+    calls = (
+        delayed(_run)(name, named[name], estimator, data, plan, seed, threads if n_workers > 1 else None)
+        for name, seed in todo
+    )
+    total = len(named) * len(seed_list)
+    with tqdm(total=total, initial=total - len(todo), unit="run", disable=not progress) as bar:
+        with _interrupts_ignored(if_=n_workers > 1):
+            finished = Parallel(n_jobs=n_workers, return_as="generator_unordered")(calls)
+        for run_rows in finished:
+            if store is not None:
+                store.add(run_rows)
+            rows += run_rows
+            bar.update()
+    results = pd.DataFrame(rows, columns=COLUMNS) if store is None else store.results
+    return Comparison(_ordered(results, named, seed_list), reference)
+
+
+def _run(
+    name: str, strategy: Any, estimator: BaseEstimator, data: Data, plan: Plan, seed: int, threads: int | None
+) -> list[dict[str, Any]]:
+    """One strategy with one seed: the rows of its learning curve. `threads` is torch's limit in a worker."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        return _simulate(name, strategy, estimator, data, plan, seed)
+    except Exception as error:
+        message = " ".join(str(error).split())
+        raise RunError(f"{name} with seed {seed} failed: {type(error).__name__}: {message}") from error
+
+
+@contextmanager
+def _interrupts_ignored(*, if_: bool) -> Iterator[None]:
+    """Worker processes started in here ignore Ctrl-C: it is the parent's to handle, which then ends them."""
+    if not (if_ and threading.current_thread() is threading.main_thread()):
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _simulate(
+    name: str, strategy: Any, estimator: BaseEstimator, data: Data, plan: Plan, seed: int
+) -> list[dict[str, Any]]:
+    X, y, X_test, y_test = data
+    split, subset, initial, model, own = np.random.SeedSequence(seed).spawn(5)
+    pool = np.arange(len(y))
+    if y_test is None:
+        pool, held_out = train_test_split(
+            pool, test_size=plan.test_size, stratify=y, random_state=_as_int(split)
+        )
+        X_test, y_test = take_rows(X, held_out), y[held_out]
+    if plan.pool_size is not None and plan.pool_size < len(pool):
+        pool = np.random.default_rng(subset).choice(pool, plan.pool_size, replace=False)
+    pool = np.sort(pool)
+    n_classes = len(np.unique(y))
+    labeled = _draw_initial(y, pool, plan.n_initial, np.random.default_rng(initial))
+    pool = np.setdiff1d(pool, labeled)
+    estimator, strategy = _seeded(estimator, model), _seeded(strategy, own)
+
+    started = time.perf_counter()
+    learner = ActiveLearner(
+        estimator, query_strategy=strategy, X_training=take_rows(X, labeled), y_training=y[labeled]
+    )
+    learner.n_rounds = 1 + plan.n_queries
+    fit_seconds, query_seconds = time.perf_counter() - started, float("nan")
+    rows = []
+    for round_ in range(plan.n_queries + 1):
+        if round_ > 0:
+            X_pool = take_rows(X, pool)
+            started = time.perf_counter()
+            chosen = np.asarray(learner.query(X_pool, n_instances=plan.n_instances)[0])
+            query_seconds = time.perf_counter() - started
+            queried = pool[chosen]
+            if len(np.unique(queried)) != plan.n_instances:
+                raise ValueError(
+                    f"the strategy must query {plan.n_instances} different samples. Got {len(queried)}."
+                )
+            started = time.perf_counter()
+            learner.teach(take_rows(X, queried), y[queried])
+            fit_seconds = time.perf_counter() - started
+            labeled, pool = np.concatenate([labeled, queried]), np.delete(pool, chosen)
+        rows.append(
+            {
+                "strategy": name,
+                "seed": seed,
+                "round": round_,
+                "n_labels": len(labeled),
+                "accuracy": float(accuracy_score(y_test, learner.predict(X_test))),
+                "imbalance": labeled_imbalance(y[labeled], n_classes),
+                "fit_seconds": round(fit_seconds, 4),
+                "query_seconds": round(query_seconds, 6),
+            }
+        )
+    return rows
+
+
+def _draw_initial(y: NDArray, pool: NDArray, n_initial: int, rng: np.random.Generator) -> NDArray:
+    """Uniformly random; drawn again while all are of one class, with which most classifiers cannot start."""
+    for _ in range(1000):
+        drawn = rng.choice(pool, n_initial, replace=False)
+        if len(np.unique(y[drawn])) > 1:
+            return drawn
+    raise ValueError(
+        f"no initial set of {n_initial} samples with two classes was found. Use a larger n_initial."
+    )
+
+
+def _seeded(obj: Any, sequence: np.random.SeedSequence) -> Any:
+    """A clone with every `random_state` set, nested ones too; a plain function is returned as it is."""
+    if not hasattr(obj, "get_params"):
+        return obj
+    obj = clone(obj)
+    keys = sorted(key for key in obj.get_params(deep=True) if key.split("__")[-1] == "random_state")
+    return obj.set_params(
+        **{key: _as_int(child) for key, child in zip(keys, sequence.spawn(len(keys)), strict=True)}
+    )
+
+
+def _as_int(sequence: np.random.SeedSequence) -> int:
+    return int(sequence.generate_state(1)[0] >> 1)
+
+
+def _ordered(results: pd.DataFrame, named: Iterable[str], seeds: Sequence[int]) -> pd.DataFrame:
+    """The rows that were asked for, by strategy, seed and round."""
+    order = {name: position for position, name in enumerate(named)}
+    wanted = results[results["strategy"].isin(order) & results["seed"].isin(seeds)].copy()
+    wanted["_order"] = wanted["strategy"].map(order)
+    return wanted.sort_values(["_order", "seed", "round"]).drop(columns="_order").reset_index(drop=True)

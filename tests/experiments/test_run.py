@@ -1,0 +1,288 @@
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.datasets import load_digits, make_classification
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+
+from skal.experiments import Comparison, RunError, compare
+from skal.experiments._run import _seeded
+from skal.strategies import EntropySampling, MarginSampling, RandomSampling, margin_sampling
+
+SMALL = {"n_initial": 5, "n_instances": 3, "n_queries": 2, "seeds": 2}
+SECONDS = ["fit_seconds", "query_seconds"]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_classification(150, 6, n_informative=4, n_classes=3, random_state=0)
+
+
+@pytest.fixture
+def model():
+    return LogisticRegression(max_iter=300)
+
+
+class Recorder:
+    """A query function that writes down the pools it is shown and takes the first samples."""
+
+    def __init__(self):
+        self.pools = []
+
+    def __call__(self, classifier, X, n_instances=1):
+        from skal.utils._compat import STRATEGIES_RETURN_PAIRS
+
+        self.pools.append(np.array(X))
+        chosen = np.arange(n_instances)
+        return (chosen, np.zeros(n_instances)) if STRATEGIES_RETURN_PAIRS else chosen
+
+
+class Stopper(Recorder):
+    """Stops everything at its n-th call, as Ctrl-C does."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.n = n
+
+    def __call__(self, classifier, X, n_instances=1):
+        if len(self.pools) == self.n:
+            raise KeyboardInterrupt
+        return super().__call__(classifier, X, n_instances)
+
+
+def test_shape_of_results(data, model):
+    found = compare([EntropySampling(), MarginSampling()], model, *data, **SMALL)
+    results = found.results
+    assert isinstance(found, Comparison) and found.reference == "RandomSampling"
+    assert results["strategy"].unique().tolist() == ["RandomSampling", "EntropySampling", "MarginSampling"]
+    assert len(results) == 3 * 2 * 3
+    for _, run in results.groupby(["strategy", "seed"]):
+        assert run["n_labels"].tolist() == [5, 8, 11] and run["round"].tolist() == [0, 1, 2]
+        assert np.isnan(run["query_seconds"].iloc[0]) and (run["query_seconds"].iloc[1:] > 0).all()
+    assert results["accuracy"].between(0, 1).all() and results["imbalance"].between(0, 1).all()
+    assert repr(found) == "Comparison(RandomSampling, EntropySampling, MarginSampling; 2 seeds)"
+
+
+class TestPairing:
+    def test_same_start_for_all_and_another_for_each_seed(self, data, model):
+        first, second = Recorder(), Recorder()
+        found = compare({"a": first, "b": second}, model, *data, **SMALL)
+        for one, other in zip(first.pools, second.pools, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert not np.array_equal(first.pools[0], first.pools[2])
+        start = found.results[found.results["round"] == 0].pivot(
+            index="seed", columns="strategy", values="accuracy"
+        )
+        assert (start["a"] == start["RandomSampling"]).all()
+
+    def test_pool_shrinks_by_what_was_queried(self, data, model):
+        recorder = Recorder()
+        compare({"a": recorder}, model, *data, **SMALL)
+        np.testing.assert_array_equal(recorder.pools[0][3:], recorder.pools[1])
+        assert len(recorder.pools[0]) == 150 - 38 - 5  # a quarter is the test set
+
+    def test_fixed_test_set_and_pool_size(self, data, model):
+        X, y = data
+        recorder = Recorder()
+        compare({"a": recorder}, model, X[:100], y[:100], X[100:], y[100:], **SMALL, pool_size=40)
+        assert len(recorder.pools[0]) == 40 - 5
+        rows = {row.tobytes() for row in X[:100]}
+        assert all(row.tobytes() in rows for row in recorder.pools[0])
+
+    def test_seeds_of_model_and_strategy_are_set_alike(self, data):
+        seen = []
+
+        class Spy(MLPClassifier):
+            def fit(self, X, y):
+                seen.append(self.random_state)
+                return super().fit(X, y)
+
+        net = Spy((4,), max_iter=2, random_state=7)
+        with pytest.warns(match=r"Maximum iterations"):
+            compare([RandomSampling(random_state=1)], net, *data, **SMALL)
+        # Two seeds of three rounds each: one model seed for a run, and none is the estimator's own.
+        assert len(set(seen[:3])) == len(set(seen[3:])) == 1 and seen[0] != seen[3] and 7 not in seen
+
+    def test_nested_seeds(self):
+        sequence = np.random.SeedSequence(0)
+        strategy = RandomSampling(random_state=3)
+        seeded = _seeded(strategy, sequence)
+        assert (
+            strategy.random_state == 3 and isinstance(seeded.random_state, int) and seeded.random_state != 3
+        )
+
+
+def test_repeats_itself_and_leaves_global_generators_alone(data, model):
+    np.random.seed(0)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    first = compare([EntropySampling()], model, *data, **SMALL).results.drop(columns=SECONDS)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    second = compare([EntropySampling()], model, *data, **SMALL).results.drop(columns=SECONDS)
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    third = compare([EntropySampling()], model, *data, **{**SMALL, "seeds": [5, 6]}).results
+    assert first["accuracy"].tolist() != third["accuracy"].tolist()
+
+
+def test_processes_give_the_same_results(data, model):
+    one = compare([EntropySampling()], model, *data, **SMALL).results
+    two = compare([EntropySampling()], model, *data, **SMALL, n_jobs=2).results
+    pd.testing.assert_frame_equal(one.drop(columns=SECONDS), two.drop(columns=SECONDS), check_exact=True)
+
+
+class TestResume:
+    def test_goes_on_where_it_was_interrupted(self, data, model, tmp_path):
+        whole = compare({"a": Recorder()}, model, *data, **SMALL).results.drop(columns=SECONDS)
+        stopper = Stopper(n=3)
+        stopper_settings = {**SMALL, "out": tmp_path}
+        with pytest.raises(KeyboardInterrupt):
+            compare({"a": stopper}, model, *data, **stopper_settings)
+        done = pd.read_csv(tmp_path / "results.csv")
+        # Seed 0 is complete, of seed 1 only random sampling is.
+        assert set(zip(done["strategy"], done["seed"], strict=True)) == {
+            ("RandomSampling", 0),
+            ("a", 0),
+            ("RandomSampling", 1),
+        }
+        stopper.n = -1
+        found = compare({"a": stopper}, model, *data, **stopper_settings)
+        assert len(stopper.pools) == 3 + SMALL["n_queries"]
+        pd.testing.assert_frame_equal(found.results.drop(columns=SECONDS), whole, check_exact=True)
+        kept = pd.read_csv(tmp_path / "results.csv")[["fit_seconds"]].head(6)
+        pd.testing.assert_frame_equal(kept, done[["fit_seconds"]].head(6))
+
+    def test_finished_comparison_runs_nothing_and_gives_the_same(self, data, tmp_path):
+        first = compare([EntropySampling()], LogisticRegression(), *data, **SMALL, out=tmp_path)
+        again = compare([EntropySampling()], LogisticRegression(), *data, **SMALL, out=tmp_path)
+        pd.testing.assert_frame_equal(first.results, again.results, check_exact=True)
+        pd.testing.assert_frame_equal(first.summary(), again.summary(), check_exact=True)
+
+    def test_strategies_and_seeds_may_join(self, data, model, tmp_path):
+        compare([EntropySampling()], model, *data, **SMALL, out=tmp_path)
+        found = compare([MarginSampling()], model, *data, **{**SMALL, "seeds": 3}, out=tmp_path)
+        assert found.results["strategy"].unique().tolist() == ["RandomSampling", "MarginSampling"]
+        assert found.results["seed"].nunique() == 3
+        assert len(pd.read_csv(tmp_path / "results.csv")) == 3 * (3 + 2 + 3)
+
+    @pytest.mark.parametrize(
+        "change", [{"n_queries": 1}, {"n_instances": 4}, {"pool_size": 50}, "model", "data"]
+    )
+    def test_other_settings_are_refused(self, data, model, tmp_path, change):
+        X, y = data
+        compare([], model, X, y, **SMALL, out=tmp_path)
+        sizes = SMALL if isinstance(change, str) else {**SMALL, **change}
+        if change == "model":
+            model = LogisticRegression(C=3)
+        if change == "data":
+            X = X + 1
+        with pytest.raises(ValueError, match=r"holds results of other settings"):
+            compare([], model, X, y, **sizes, out=tmp_path)
+
+
+def test_kinds_of_input(data, model):
+    X, y = data
+    names = np.array(["ant", "bee", "cow"])[y]
+    expected = compare([MarginSampling()], model, X, y, **SMALL).results["accuracy"].tolist()
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    for X_, y_ in ((frame, pd.Series(names)), (sp.csr_matrix(X), y), (X, names), (X, y.tolist())):
+        found = compare([MarginSampling()], model, X_, y_, **SMALL)
+        assert found.results["accuracy"].tolist() == pytest.approx(expected, abs=0.06)
+
+
+def test_names_and_reference(data, model):
+    found = compare({"chance": RandomSampling(), "margin": margin_sampling}, model, *data, **SMALL)
+    assert found.reference == "chance"
+    assert found.results["strategy"].unique().tolist() == ["chance", "margin"]
+    assert (
+        compare([margin_sampling], model, *data, **SMALL).results["strategy"].unique().tolist()[1]
+        == "margin_sampling"
+    )
+
+
+def test_uncertainty_beats_random_where_it_must():
+    """Two classes on a line: margin sampling closes in on the border, random sampling does not look there."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (600, 1))
+    y = (X[:, 0] > 0.123).astype(int)
+    found = compare(
+        [MarginSampling()], LogisticRegression(C=1e4), X, y, n_initial=4, n_instances=1, n_queries=8, seeds=8
+    )
+    row = found.summary().loc["MarginSampling"]
+    assert row["area_verdict"] == row["final_accuracy_verdict"] == "better"
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"n_initial": 1}, r"'n_initial' of compare must be an integer >= 2. Got 1"),
+            ({"n_queries": True}, r"'n_queries' of compare must be an integer >= 1. Got True"),
+            ({"test_size": 0.01}, r"both parts of the split. Got 3 classes, .* and 2 test samples"),
+            ({"n_queries": 0}, r"'n_queries' of compare must be an integer >= 1. Got 0"),
+            ({"n_instances": 2.5}, r"'n_instances' of compare must be an integer >= 1. Got 2.5"),
+            ({"n_instances": 60}, r"must fit into the pool of 112 samples. Got 125"),
+            ({"pool_size": 10}, r"must fit into the pool of 10 samples. Got 11"),
+            ({"pool_size": 0}, r"'pool_size' of compare must be an integer >= 1. Got 0"),
+            ({"test_size": 1}, r"'test_size' of compare must be a share in \(0, 1\). Got 1"),
+            ({"seeds": 0}, r"'seeds' of compare must be a count >= 1"),
+            ({"seeds": [1, 1]}, r"distinct non-negative integers. Got \[1, 1\]"),
+            ({"seeds": [-1]}, r"'seeds' of compare"),
+            ({"X_test": np.ones((2, 6))}, r"'X_test' and 'y_test' of compare must be given together"),
+            ({"X_test": np.ones((2, 6)), "y_test": [1]}, r"'y_test' of compare must be one-dimensional"),
+        ],
+    )
+    def test_sizes(self, data, model, change, message):
+        with pytest.raises(ValueError, match=message):
+            compare([], model, *data, **{**SMALL, **change})
+
+    def test_labels(self, data, model):
+        X, y = data
+        with pytest.raises(ValueError, match=r"one label per row of 'X'. Got shape \(149,\) for 150 rows"):
+            compare([], model, X, y[1:], **SMALL)
+        with pytest.raises(ValueError, match=r"at least two classes"):
+            compare([], model, X, np.zeros(150), **SMALL)
+        with pytest.raises(ValueError, match=r"the smallest of 1"):
+            compare([], model, X, np.arange(150) == 3, **SMALL)
+
+    def test_strategies(self, data, model):
+        with pytest.raises(ValueError, match=r"Got EntropySampling twice; pass a dict"):
+            compare([EntropySampling(), EntropySampling()], model, *data, **SMALL)
+        with pytest.raises(TypeError, match=r"must be a strategy object or function. Got <class"):
+            compare([EntropySampling], model, *data, **SMALL)
+        with pytest.raises(ValueError, match=r"must be that of a RandomSampling object"):
+            compare({"RandomSampling": margin_sampling}, model, *data, **SMALL)
+
+    def test_a_failing_run_is_named_and_the_others_are_kept(self, data, model, tmp_path):
+        def broken(classifier, X, n_instances=1):
+            raise ZeroDivisionError("no\nluck")
+
+        with pytest.raises(RunError, match=r"broken with seed 0 failed: ZeroDivisionError: no luck"):
+            compare([broken], model, *data, **SMALL, out=tmp_path)
+        assert pd.read_csv(tmp_path / "results.csv")["strategy"].unique().tolist() == ["RandomSampling"]
+
+    def test_repeated_positions_are_refused(self, data, model):
+        def twice(classifier, X, n_instances=1):
+            return np.zeros(n_instances, dtype=int), None
+
+        with pytest.raises(RunError, match=r"twice with seed 0 failed"):
+            compare([twice], DummyClassifier(), *data, **SMALL)
+
+
+def test_summary_files_and_table_of_a_real_comparison(tmp_path):
+    X, y = load_digits(return_X_y=True)
+    found = compare(
+        [EntropySampling(), MarginSampling()],
+        LogisticRegression(max_iter=100),
+        X[:500] / 16,
+        y[:500],
+        n_initial=20,
+        n_instances=20,
+        n_queries=3,
+        seeds=3,
+    )
+    found.to_csv(tmp_path / "own.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "own.csv"), found.results)
+    summary = found.summary()
+    assert (summary["final_accuracy"] > 0.6).all() and (summary["area"] < summary["final_accuracy"]).all()
+    assert "MarginSampling" in found.table() and "undecided: it contains 0" in found.table()

@@ -1,0 +1,92 @@
+"""The Python in README.md and the user guide runs as printed, and the documentation names all that is public."""
+
+import importlib
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from skal import strategies
+
+ROOT = Path(__file__).parent.parent
+PUBLIC = [
+    "skal.base",
+    "skal.exceptions",
+    "skal.experiments",
+    "skal.learners",
+    "skal.meta",
+    "skal.metrics",
+    "skal.nets",
+    "skal.pool",
+    "skal.strategies",
+]
+
+
+def python_blocks(path):
+    """Source of every Python block of a file, each moved down to its own line for the traceback."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        blocks = re.finditer(r"^```python\n(?P<code>.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    else:
+        directive = r"^\.\. code-block:: python\n(?: +:.*\n)*\n(?P<code>(?:(?: +.*)?\n)+)"
+        blocks = re.finditer(directive, text + "\n", re.MULTILINE)
+    for block in blocks:
+        yield "\n" * text.count("\n", 0, block.start("code")) + textwrap.dedent(block["code"])
+
+
+PAGES = sorted(
+    page.relative_to(ROOT)
+    for page in [ROOT / "README.md", *(ROOT / "docs" / "user_guide").rglob("*.rst")]
+    if any(python_blocks(page))
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "page"}
+    for block in python_blocks(ROOT / page):
+        exec(compile(block, str(page), "exec"), namespace)
+
+
+def test_the_extractor_finds_each_block(tmp_path):
+    (tmp_path / "a.md").write_text("x\n```python\na = 1\n\nb = 2\n```\n```sh\nno\n```\n```python\nc = 3\n```\n")
+    (tmp_path / "a.rst").write_text(
+        "x\n\n.. code-block:: python\n\n   a = 1\n\n   if a:\n       b = 2\n\nText\n\n"
+        ".. code-block:: text\n\n   no\n\n.. code-block:: python\n   :caption: last\n\n   c = 3\n"
+    )
+    assert [block.strip() for block in python_blocks(tmp_path / "a.md")] == ["a = 1\n\nb = 2", "c = 3"]
+    rst = list(python_blocks(tmp_path / "a.rst"))
+    assert [block.strip() for block in rst] == ["a = 1\n\nif a:\n    b = 2", "c = 3"]
+    assert rst[0].index("a = 1") == 4  # the fifth line, as in the file
+
+
+def test_readme_blocks_and_pages_are_found():
+    assert len(list(python_blocks(ROOT / "README.md"))) >= 3
+    assert {"README.md", "docs/user_guide/getting_started.rst", "docs/user_guide/strategies/decern.rst"} <= {
+        page.as_posix() for page in PAGES
+    }
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_reference_lists_every_public_name(module):
+    reference = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    listed = re.findall(rf"^   {re.escape(module)}\.(\w+)$", reference, re.MULTILINE)
+    assert sorted(listed) == sorted(importlib.import_module(module).__all__), "docs/api.rst and __all__ differ"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/user_guide/strategies/index.rst"])
+def test_the_tables_list_every_strategy(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    classes = [name for name in strategies.__all__ if inspect.isclass(getattr(strategies, name))]
+    assert [name for name in classes if not re.search(rf"\b{name}`", text)] == [], f"{page} lacks a strategy"
+
+
+def test_the_gate_uses_readmes_test_command():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^.*-m pytest$", readme, re.MULTILINE)
+    assert commands == ['python3 -m venv .venv && .venv/bin/pip install -e ".[test]" && .venv/bin/python -m pytest']
+    assert "grep -m1 -- '-m pytest' README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

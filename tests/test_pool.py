@@ -1,0 +1,199 @@
+"""PoolView: what it says of each kind of classifier, and that its members agree with one another."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from scipy.special import softmax
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from skal.exceptions import ModelNotFittedError, PoolCapabilityError, SkalError
+from skal.learners import ActiveLearner
+from skal.nets import DeepClassifier
+from skal.pool import view_pool
+from skal.strategies import RandomSampling
+
+X, Y = load_iris(return_X_y=True)
+
+
+class Net(nn.Module):
+    def __init__(self, n_classes=3, softmax=False):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, 6), nn.ReLU())
+        self.head = nn.Linear(6, n_classes)
+        self.end = nn.Softmax(dim=1) if softmax else nn.Identity()
+
+    def forward(self, X):
+        return self.end(self.head(self.body(X)))
+
+
+def plain_net(**params):
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        return NeuralNetClassifier(
+            Net, **{"criterion": nn.CrossEntropyLoss, "train_split": None, "max_epochs": 3, "verbose": 0, **params}
+        ).fit(X.astype(np.float32), Y)
+
+
+MODELS = {
+    "logistic": lambda: LogisticRegression(max_iter=500).fit(X, Y),
+    "binary logistic": lambda: LogisticRegression(max_iter=500).fit(X, Y > 1),
+    "mlp": lambda: MLPClassifier((5, 7), max_iter=60, random_state=0).fit(X, Y),
+    "binary mlp": lambda: MLPClassifier((5,), activation="tanh", max_iter=60, random_state=0).fit(X, Y > 1),
+    "deep": lambda: DeepClassifier(Net, max_epochs=3, random_state=0).fit(X, Y),
+    "deep, strings": lambda: DeepClassifier(Net, max_epochs=3, random_state=0).fit(X, np.array(list("abc"))[Y]),
+    "skorch": plain_net,
+    "skorch, NLLLoss": lambda: plain_net(criterion=nn.NLLLoss, module__softmax=True),
+    "pipeline": lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(X, Y),
+    "search": lambda: GridSearchCV(
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)), {"logisticregression__C": [1.0]}, cv=2
+    ).fit(X, Y),
+    "learner": lambda: ActiveLearner(LogisticRegression(max_iter=500), RandomSampling(), X, Y),
+    "nested": lambda: make_pipeline(
+        StandardScaler(), make_pipeline(StandardScaler(), MLPClassifier((5,), max_iter=60, random_state=0))
+    ).fit(X, Y),
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", MODELS)
+def test_members_agree(kind):
+    model = MODELS[kind]()
+    pool = view_pool(model, X)
+    head = pool.head
+    expected = model.predict_proba(X.astype(np.float32) if kind.startswith("skorch") else X)
+    assert len(pool) == len(X)
+    np.testing.assert_allclose(pool.proba, expected, atol=1e-6)
+    np.testing.assert_allclose(softmax(pool.logits, axis=1), pool.proba, atol=1e-5)
+    by_head = head(torch.as_tensor(pool.embeddings, dtype=torch.float64)).numpy()
+    np.testing.assert_allclose(by_head, pool.logits, atol=1e-4)
+    np.testing.assert_allclose(pool.embeddings @ head.weight.T + head.bias, pool.logits, atol=1e-4)
+    np.testing.assert_allclose(pool.predict_proba(X[:5]), pool.proba[:5], atol=1e-6)
+    assert len(pool.classes) == pool.proba.shape[1]
+
+
+def test_head_is_differentiable():
+    pool = view_pool(MODELS["deep"](), X)
+    z = torch.as_tensor(pool.embeddings[:3], dtype=torch.float64).requires_grad_(True)
+    pool.head(z).sum().backward()
+    np.testing.assert_allclose(z.grad.numpy(), np.tile(pool.head.weight.sum(axis=0), (3, 1)), atol=1e-12)
+
+
+def test_a_nonlinear_head():
+    class TwoLayers(nn.Module):
+        def __init__(self, n_classes=3):
+            super().__init__()
+            self.body = nn.Linear(4, 6)
+            self.classifier = nn.Sequential(nn.ReLU(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, n_classes))
+
+        def forward(self, X):
+            return self.classifier(self.body(X))
+
+    net = DeepClassifier(TwoLayers, embedding_layer="classifier", max_epochs=2, random_state=0).fit(X, Y)
+    pool = view_pool(net, X)
+    assert pool.embeddings.shape == (150, 6)
+    assert not pool.head.is_linear
+    by_head = pool.head(torch.as_tensor(pool.embeddings, dtype=torch.float64)).detach().numpy()
+    np.testing.assert_allclose(by_head, pool.logits, atol=1e-5)
+
+
+def test_each_member_is_computed_once():
+    rows = []
+
+    class Counting(Net):
+        def forward(self, X):
+            rows.append(len(X))
+            return super().forward(X)
+
+    net = DeepClassifier(Counting, max_epochs=1, random_state=0).fit(X, Y)
+    pool = view_pool(net, X)
+    rows.clear()
+    assert pool.proba is pool.proba
+    assert pool.logits.shape == (150, 3)
+    assert pool.embeddings.shape == (150, 6)
+    assert pool.head.weight.shape == (3, 6)
+    assert sum(rows) == 150
+
+
+def test_columns_follow_the_module_and_labels_map_onto_them():
+    """Six labelled classes of ten: a plain skorch net has ten columns and says classes_ of six."""
+    y = np.arange(150) % 6 + 2
+    net = plain_net(module__n_classes=10)
+    net.fit(X.astype(np.float32), y)
+    assert len(net.classes_) == 6
+    pool = view_pool(net, X, X_training=X, y_training=y)
+    assert pool.proba.shape == (150, 10)
+    np.testing.assert_array_equal(pool.classes, np.arange(10))
+    np.testing.assert_array_equal(pool.labeled.y_encoded, y)
+
+
+def test_labeled_is_the_same_view():
+    learner = ActiveLearner(
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)), RandomSampling(), X[::4], Y[::4]
+    )
+    pool = view_pool(learner, X)
+    np.testing.assert_allclose(pool.labeled.proba, learner.predict_proba(X[::4]))
+    np.testing.assert_allclose(pool.labeled.embeddings, learner.estimator[0].transform(X[::4]))
+    np.testing.assert_array_equal(pool.classes[pool.labeled.y_encoded], learner.y_training)
+    assert pool.n_labeled == 38
+    assert view_pool(learner.estimator, X).labeled is None
+
+
+def test_round():
+    learner = ActiveLearner(LogisticRegression(max_iter=500), RandomSampling(), X[::5], Y[::5])
+    assert view_pool(learner, X).round == 0
+    learner.query(X)
+    assert view_pool(learner, X).round == 0
+    learner.teach(X[:2], Y[:2])
+    assert view_pool(learner, X).round == 1
+    learner.teach(X[:2], Y[:2])
+    assert view_pool(learner, X).round == 1
+
+
+def test_without_a_head():
+    forest = RandomForestClassifier(5, random_state=0).fit(X, Y)
+    pool = view_pool(forest, X)
+    assert pool.embeddings.shape == (150, 4)
+    for member in ("head", "logits"):
+        with pytest.raises(PoolCapabilityError, match="which RandomForestClassifier does not supply. Use a skorch"):
+            getattr(pool, member)
+    pool.require("proba", "embeddings", by="Mine")
+    with pytest.raises(PoolCapabilityError, match="Mine needs a differentiable `head`"):
+        pool.require("head", by="Mine")
+    assert issubclass(PoolCapabilityError, SkalError)
+    assert issubclass(PoolCapabilityError, TypeError)
+
+
+@pytest.mark.parametrize("model", [OneVsRestClassifier(LogisticRegression()), GaussianNB()])
+def test_no_head_is_invented(model):
+    with pytest.raises(PoolCapabilityError):
+        _ = view_pool(clone(model).fit(X, Y), X).head
+
+
+def test_sparse_input_gives_dense_embeddings():
+    model = LogisticRegression(max_iter=500).fit(sp.csr_matrix(X), Y)
+    np.testing.assert_allclose(view_pool(model, sp.csr_matrix(X)).embeddings, X)
+
+
+def test_not_fitted():
+    for model in (LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression()), DeepClassifier(Net)):
+        with pytest.raises(ModelNotFittedError, match="not fitted yet"):
+            view_pool(model, X).check()
+    assert issubclass(ModelNotFittedError, NotFittedError)
+
+
+def test_labelled_data_must_match():
+    with pytest.raises(ValueError, match="same number of samples"):
+        view_pool(LogisticRegression(max_iter=500).fit(X, Y), X, X_training=X, y_training=Y[:3])
