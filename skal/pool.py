@@ -16,6 +16,7 @@ from .exceptions import ModelNotFittedError, PoolCapabilityError
 from .utils._compat import BaseCommittee, BaseLearner
 from .utils._models import Head, Outputs, model_for
 from .utils._rows import n_rows, take_rows
+from .utils._torch import is_skorch
 from .utils._validation import check_finite, feature_shape
 
 __all__ = ["PoolView", "view_pool"]
@@ -309,6 +310,11 @@ def _is_fitted(classifier: Any) -> bool:
         return all(_is_fitted(learner) for learner in classifier.learner_list)
     if isinstance(classifier, BaseLearner):
         return _is_fitted(classifier.estimator)
+    if isinstance(classifier, Pipeline) and classifier.steps and is_skorch(classifier.steps[-1][1]):
+        return _is_fitted(classifier.steps[-1][1])
+    if is_skorch(classifier):
+        # Older skorch does not tell scikit-learn.
+        return bool(getattr(classifier, "initialized_", False))
     try:
         check_is_fitted(classifier)
     except NotFittedError:
