@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import numbers
 import random
 from collections.abc import Iterator
@@ -54,6 +55,15 @@ class RepeatableClassifier(NeuralNetClassifier):
     def __setstate__(self, state: dict[str, Any]) -> None:
         # skorch reads the device here, to load on a machine without CUDA what was trained on one with it.
         device = state["device"]
+        packed = state["__cuda_dependent_attributes__"]
+        if packed[:2] == b"PK":
+            # Older skorch packs with torch.save, and does not tell torch 2.6 that its pickle holds more than tensors.
+            map_location = None if torch.cuda.is_available() else "cpu"
+            unpacked = torch.load(io.BytesIO(packed), map_location=map_location, weights_only=False)
+            state = {**state, **unpacked}
+            del state["__cuda_dependent_attributes__"]
+            self.__dict__.update(state)
+            return
         super().__setstate__({**state, "device": resolve_device(device)})
         if device == "auto":
             self.__dict__["device"] = device

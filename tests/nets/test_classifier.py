@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import EpochScoring
+from skorch.callbacks import Callback, EpochScoring
 from skorch.dataset import ValidSplit
 from torch import nn
 from torch.nn import functional as F
@@ -126,6 +126,15 @@ class TestProtocol:
         np.testing.assert_array_equal(copied.predict_proba(X), net.predict_proba(X))
         assert copied.get_params()["device"] == "auto" and copied.device in ("cpu", "cuda")
         np.testing.assert_array_equal(copied.classes_, net.classes_)
+
+    def test_device(self, monkeypatch):
+        net = make()
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        stored = pickle.dumps(net)
+        assert net.device == "cuda" and clone(net).get_params()["device"] == "auto"
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        assert pickle.loads(stored).device == net.device == "cpu"
+        assert make(device="cpu").get_params()["device"] == "cpu"
 
     def test_cross_val_score_with_strings(self):
         scores = cross_val_score(make(max_epochs=40), X, NAMES, cv=2)
@@ -258,8 +267,28 @@ class TestSeeds:
 
     def test_splits_repeat(self):
         split = ValidSplit(0.3, stratified=True)
-        histories = [make(train_split=split).fit(X, NAMES).history[:, "valid_loss"] for _ in range(2)]
+        histories = []
+        for _ in range(2):
+            histories.append(make(train_split=split).fit(X, NAMES).history[:, "valid_loss"])
+            np.random.rand(3)  # noqa: NPY002
         assert histories[0] == histories[1]
+
+    def test_each_call_shuffles_anew(self):
+        class Orders(Callback):
+            def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+                net.orders_.append(batch[1].tolist())
+
+        net = make(max_epochs=1, batch_size=-1, callbacks=[Orders()])
+        net.orders_ = []
+        net.fit(X, NAMES).partial_fit(X, NAMES).partial_fit(X, NAMES)
+        first, second, third = net.orders_
+        assert first != second != third != first and sorted(first) == sorted(third) == sorted(CODES)
+
+    def test_iterating_draws_nothing(self, net):
+        before = global_states()
+        net.forward(X)
+        next(net.forward_iter(X))
+        assert global_states() == before
 
     def test_fit_shuffles_and_forward_does_not(self):
         net = make(max_epochs=1, batch_size=60).fit(X, NAMES)

@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 
 from skal.nets import DeepClassifier
 from skal.nets._features import STORE, FeatureStore, backbone_features, fingerprint, parse_bytes
+from skal.nets._plumbing import _PROBED
 from skal.utils._torch import net_head, net_outputs
 
 SEEN: list[int] = []  # batch sizes that backbones were given
@@ -52,6 +53,7 @@ Y = np.array(["no", "yes"])[(X.mean((1, 2, 3)) > 0).astype(int)]
 @pytest.fixture(autouse=True)
 def empty_store():
     STORE.clear()
+    _PROBED.clear()
     SEEN.clear()
     yield
     STORE.clear()
@@ -73,6 +75,10 @@ class TestTraining:
         net = make().fit(X, Y)
         for key, value in net.module_.state_dict().items():
             assert torch.equal(value, start[key]) != key.startswith("head"), key
+
+    def test_modes_while_training(self):
+        module = make().fit(X, Y).module_
+        assert module.head.training and not any(part.training for part in module.body.modules())
 
     def test_equals_the_whole_network_with_a_frozen_body(self):
         """The same training by hand: full forward passes, the body in eval mode."""
@@ -107,7 +113,7 @@ class TestTraining:
     def test_weights_splits_and_partial_fit(self):
         net = make(train_split=ValidSplit(4, stratified=True)).fit(X, Y, sample_weight=np.ones(40))
         assert 0 <= net.history[-1, "valid_acc"] <= 1
-        net.partial_fit(X[:5], Y[:5])
+        net.partial_fit(X[::-1], Y[::-1])
         assert len(net.history) == 8
 
     def test_input_gradient_reaches_the_pixels(self):
@@ -131,9 +137,11 @@ class TestReuse:
             use(X)
         # 16 known, 24 new
         assert n_rows_run() == 40
+        before = len(SEEN)
         again = clone(net).fit(X, Y)
         again.predict(X[::-1])
-        assert n_rows_run() == 40
+        again.partial_fit(X[:4], Y[:4])
+        assert len(SEEN) == before
         np.testing.assert_array_equal(again.embed(X), net.embed(X))
 
     def test_whole_blocks_on_a_cpu(self):

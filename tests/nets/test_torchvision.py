@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from sklearn.base import clone
 from torch import nn
 
 from skal.nets import DeepClassifier
@@ -114,7 +115,7 @@ class TestWeights:
         torch.save(state, tmp_path / "weights.pth")
         net = make("squeezenet1_1", weights=tmp_path / "weights.pth", max_epochs=0).fit(IMAGES, NAMES)
         expected = model.features(torch.tensor(IMAGES)).mean((2, 3)).detach()
-        np.testing.assert_allclose(net.embed(IMAGES), expected, rtol=1e-2 if wrap == "half" else 1e-4, atol=1e-4)
+        np.testing.assert_allclose(net.embed(IMAGES), expected, rtol=1e-4, atol=0.02 if wrap == "half" else 1e-4)
         assert net.module_.features[0].weight.dtype == torch.float32
 
     def test_a_head_that_fits_is_kept(self, tmp_path):
@@ -183,18 +184,21 @@ def test_real_frozen_backbone():
             paths.append(path)
             labels.append(fine)
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    pixels = [np.asarray(Image.open(GROCERIES / path).convert("RGB").resize((96, 96))) for path in paths]
+    pixels = [np.asarray(Image.open(GROCERIES / path).convert("RGB").resize((128, 128))) for path in paths]
     X = ((np.array(pixels) / 255 - mean) / std).transpose(0, 3, 1, 2)
     y = np.array(labels)
     train = np.array([labels[:i].count(label) < 4 for i, label in enumerate(labels)])
     net = make("squeezenet1_0", weights=SQUEEZENET, freeze="backbone", max_epochs=30, lr=0.02)
     net.set_params(optimizer__momentum=0.9).fit(X[train], y[train])
-    passes = []
-    net.module_.features.register_forward_hook(lambda part, args, output: passes.append(len(output)))
-    assert net.score(X[~train], y[~train]) > 0.7
-    net.fit(X[train], y[train])
-    net.module_.features.register_forward_hook(lambda part, args, output: passes.append(len(output)))
-    before = len(passes)
-    net.predict(X)
-    assert before >= 1 and len(passes) == before
+    assert net.score(X[~train], y[~train]) > 0.6
     assert net.embed(X).shape == (len(X), 512)
+    expected = net.module_.eval().features(torch.tensor(X[:3], dtype=torch.float32)).mean((2, 3)).detach()
+    np.testing.assert_allclose(net.embed(X[:3]), expected, rtol=1e-3, atol=1e-3)
+    # A later round: every photo is known, so a fresh copy does not run the backbone at all.
+    again = clone(net)
+    sizes = []
+    with torch.nn.modules.module.register_module_forward_pre_hook(
+        lambda part, args: sizes.append(len(args[0])) if isinstance(part, torchvision.models.SqueezeNet) else None
+    ):
+        again.fit(X, y).predict(X)
+    assert sizes == [] and np.array_equal(again.embed(X), net.embed(X))
