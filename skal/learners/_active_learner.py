@@ -338,6 +338,12 @@ class ActiveLearner(ModALActiveLearner):
     def n_features_in_(self) -> int:
         return self.estimator.n_features_in_
 
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        """The parameters without the data, which would fill the screen."""
+        twin = copy.copy(self)
+        twin.X_training = twin.y_training = None
+        return super(ActiveLearner, twin).__repr__(N_CHAR_MAX)
+
     def __sklearn_is_fitted__(self) -> bool:
         return _is_fitted(self.estimator)
 

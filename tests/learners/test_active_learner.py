@@ -319,6 +319,8 @@ def test_scikit_learn_protocol(iris):
     X, y, X_pool, _ = iris
     learner = ActiveLearner(logistic(), DECERN(xi=0.7), X, y, force_all_finite=False)
     assert "DECERN(xi=0.7)" in repr(learner)
+    assert "array" not in repr(learner)
+    assert len(learner.X_training) == 15
     learner._repr_html_()
     assert learner.get_params()["query_strategy__xi"] == 0.7
     learner.set_params(query_strategy__xi=0.3, estimator__C=2.0)
