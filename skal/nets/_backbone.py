@@ -101,7 +101,7 @@ def _weights(name: str, weights: Any) -> Any:
     if short not in known.__members__:
         raise ValueError(
             "The 'weights' parameter of DeepClassifier must be None, 'DEFAULT', the path of a state dict or "
-            f"one of {list(known.__members__)} for {name}. Got {weights!r} instead."
+            f"one of {[item.name for item in known]} for {name}. Got {weights!r} instead."
         )
     return known[short]
 
@@ -109,8 +109,9 @@ def _weights(name: str, weights: Any) -> Any:
 def _replace_head(module: nn.Module, n_outputs: int | None) -> str:
     """Give `module` a head with `n_outputs` outputs; return the dotted prefix under which the head lies."""
     classifier = getattr(module, "classifier", None)
-    convolution = next((part for part in (classifier or []) if isinstance(part, nn.Conv2d)), None)
-    if isinstance(classifier, nn.Sequential) and convolution is not None:
+    layers = list(classifier) if isinstance(classifier, nn.Sequential) else []
+    convolution = next((part for part in layers if isinstance(part, nn.Conv2d)), None)
+    if convolution is not None:
         # SqueezeNet ends in a convolution and a mean over positions: here, an nn.Linear on pooled features.
         width = n_outputs or convolution.out_channels
         linear = nn.Linear(convolution.in_channels, width)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,12 +15,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from skal.utils._arrays import blocks
+from skal.utils._row_store import FeatureStore, row_keys
 
 __all__ = ["STORE", "FeatureStore", "backbone_features", "fingerprint", "parse_bytes"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-# What a stored row costs beside its numbers: its key, its array header, its place in the dict.
-_ROW_OVERHEAD = 300
 _CLASS_NUMBERS: WeakKeyDictionary[type, int] = WeakKeyDictionary()
 _COUNTER = itertools.count()
 
@@ -41,44 +38,6 @@ def parse_bytes(size: Any) -> int:
         "The 'feature_cache' parameter of DeepClassifier must be None, a number of bytes or a size such as "
         f"'512MB'. Got {size!r} instead."
     )
-
-
-class FeatureStore:
-    """Rows by key, the least recently used dropped first. Safe to use from several threads."""
-
-    def __init__(self) -> None:
-        self._rows: OrderedDict[bytes, NDArray] = OrderedDict()
-        self._lock = threading.Lock()
-        self.nbytes = 0
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def get(self, keys: Iterable[bytes]) -> dict[bytes, NDArray]:
-        """The rows that are there."""
-        with self._lock:
-            found = {key: self._rows[key] for key in keys if key in self._rows}
-            for key in found:
-                self._rows.move_to_end(key)
-            return found
-
-    def put(self, rows: Mapping[bytes, NDArray], limit: int) -> None:
-        """Add rows, then drop old ones until the whole store needs at most `limit` bytes."""
-        with self._lock:
-            for key, row in rows.items():
-                if key not in self._rows:
-                    # A copy: a view would keep its whole batch alive.
-                    self._rows[key] = np.array(row)
-                    self.nbytes += row.nbytes + _ROW_OVERHEAD
-            while self._rows and self.nbytes > limit:
-                _, row = self._rows.popitem(last=False)
-                self.nbytes -= row.nbytes + _ROW_OVERHEAD
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._rows.clear()
-            self.nbytes = 0
 
 
 # One for the process: clones (each round's, each grid point's) share what the same backbone has computed.
@@ -116,20 +75,6 @@ def fingerprint(module: nn.Module, head_name: str, *settings: Any) -> bytes:
     return digest.digest()
 
 
-def _row_keys(prefix: bytes, batch: Any) -> list[bytes]:
-    parts = [batch[key] for key in sorted(batch)] if isinstance(batch, Mapping) else [batch]
-    arrays = [np.ascontiguousarray(part.detach().cpu().numpy()) for part in parts]
-    head = prefix + repr([(array.shape[1:], array.dtype.str) for array in arrays]).encode()
-    keys = []
-    for i in range(len(arrays[0])):
-        digest = hashlib.blake2b(head, digest_size=16)
-        for array in arrays:
-            # reshape(-1): a 0-d row has no buffer of bytes
-            digest.update(array[i].reshape(-1).view(np.uint8).data)
-        keys.append(digest.digest())
-    return keys
-
-
 def _take(batch: Any, rows: NDArray) -> Any:
     index = torch.from_numpy(rows)
     return {key: value[index] for key, value in batch.items()} if isinstance(batch, Mapping) else batch[index]
@@ -150,7 +95,7 @@ def backbone_features(
     """
     out: list[NDArray] = []
     for batch in batches:
-        keys = _row_keys(prefix, batch)
+        keys = row_keys(prefix, batch)
         found = STORE.get(keys) if limit else {}
         # one row for each distinct key that is missing
         missing = {key: i for i, key in reversed(list(enumerate(keys))) if key not in found}

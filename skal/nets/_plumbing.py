@@ -25,6 +25,9 @@ from ._repeatable import RepeatableClassifier
 
 __all__ = ["NetPlumbing", "as_tensor", "detached"]
 
+# What runs of frozen networks have shown.
+_PROBED: dict[tuple[Any, ...], tuple[int, str | None]] = {}
+
 
 class NetPlumbing(RepeatableClassifier):
     """What `DeepClassifier` overrides of skorch beneath its public methods; it sets the parameters."""
@@ -64,7 +67,7 @@ class NetPlumbing(RepeatableClassifier):
         if rows is not None:
             if isinstance(self.module, str):
                 check_images(module, tuple(feature_shape(rows) or ()))
-            width, head = probe_module(module, rows, self.embedding_layer, frozen=self.freeze == "backbone")
+            width, head = self._probe(module, rows, head)
         self.n_outputs_, self.head_name_ = width, head
         if self.freeze == "backbone":
             if head is None:
@@ -74,6 +77,18 @@ class NetPlumbing(RepeatableClassifier):
                 )
             module.requires_grad_(False)
             find_submodule(module, head).requires_grad_(True)
+
+    def _probe(self, module: nn.Module, rows: Any, head: str | None) -> tuple[int, str | None]:
+        """Outputs and head as a run shows them; a frozen backbone that has shown them is not run again."""
+        if self.freeze is None or head is None:
+            return probe_module(module, rows, self.embedding_layer, frozen=self.freeze is not None)
+        shapes = [(key, feature_shape(rows[key])) for key in rows] if isinstance(rows, Mapping) else feature_shape(rows)
+        key = (fingerprint(module, head), repr(find_submodule(module, head)), repr(shapes), self.embedding_layer)
+        if key not in _PROBED:
+            if len(_PROBED) >= 1000:
+                _PROBED.clear()
+            _PROBED[key] = probe_module(module, rows, self.embedding_layer, frozen=True)
+        return _PROBED[key]
 
     def get_all_learnable_params(self) -> Any:
         """Named parameters for the optimizer; with a frozen backbone, only the head's."""

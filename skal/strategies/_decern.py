@@ -85,8 +85,8 @@ class DECERN(ScoringStrategy):
 
     References
     ----------
-    "Discrepancy-confusion uncertainty and calibration diversity for active fine-grained image classification",
-    arXiv 2509.24181, 2025.
+    Y. Jin and X. Yang, "Combining discrepancy-confusion uncertainty and calibration diversity for active fine-grained
+    image classification", arXiv 2509.24181, 2025.
 
     Examples
     --------

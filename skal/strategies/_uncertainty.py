@@ -60,7 +60,7 @@ class LeastConfidence(_UncertaintySampling):
     >>> clf = LogisticRegression(max_iter=200).fit(X, y)
     >>> query_idx, scores = LeastConfidence(random_state=0).select(clf, X, n_instances=3)
     >>> scores.round(2).tolist()
-    [0.51, 0.5, 0.5]
+    [0.49, 0.48, 0.48]
     """
 
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[Any]:

@@ -42,7 +42,7 @@ def test_equals_the_slow_loop(n, n_classes, monkeypatch):
     proba = softmax(5 * np.random.default_rng([n, n_classes]).standard_normal((n, n_classes)), axis=1)
     if n_classes > 2:
         proba[0] = np.eye(n_classes)[1]
-    ranked = [sorted(row.tolist(), reverse=True) + [0.0] for row in proba]
+    ranked = [[*sorted(row.tolist(), reverse=True), 0.0] for row in proba]
     np.testing.assert_allclose(score(LeastConfidence(), proba), [1 - r[0] for r in ranked], atol=1e-12)
     np.testing.assert_allclose(score(MarginSampling(), proba), [r[1] - r[0] for r in ranked], atol=1e-12)
     entropy = [-sum(p * np.log(p) for p in row if p > 0) for row in proba]
