@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 from .exceptions import ModelNotFittedError, PoolCapabilityError
 from .utils._compat import BaseCommittee, BaseLearner
 from .utils._models import Head, Outputs, model_for
+from .utils._random import make_generator
 from .utils._rows import n_rows, take_rows
+from .utils._samples import clone_samples, noisy_samples, one_class_proba, own_samples, some_of, spread, watch_training
 from .utils._torch import is_skorch
 from .utils._validation import check_finite, feature_shape
 
@@ -29,6 +32,11 @@ _ADVICE = {
     "embeddings": "Use numeric samples, or a classifier with embeddings of its own such as skal.nets.DeepClassifier.",
     "proba": "Use a classifier with predict_proba.",
     "labeled": "Teach the learner first, or pass X_training= and y_training=.",
+    "samples": "Use a skorch classifier with nn.Dropout layers (with a frozen backbone, in its head), a random forest, "
+    "BaggingClassifier, VotingClassifier or a modAL Committee.",
+    "clones": "Use a classifier with fit and get_params.",
+    "weights": "Use a skorch classifier, skal.nets.DeepClassifier, LogisticRegression or MLPClassifier.",
+    "steps": "Use a skorch classifier, skal.nets.DeepClassifier, or one with max_iter such as LogisticRegression.",
 }
 _WORDING = {
     "head": "a differentiable `head`",
@@ -36,6 +44,10 @@ _WORDING = {
     "embeddings": "`embeddings`",
     "proba": "class probabilities",
     "labeled": "the labelled data",
+    "samples": "several opinions of the classifier",
+    "clones": "clones to train",
+    "weights": "weights to perturb",
+    "steps": "a training in steps",
 }
 
 
@@ -211,6 +223,97 @@ class PoolView:
         """Rows of the pool, as passed, by position."""
         return take_rows(self.X, idx)
 
+    # -- several opinions --------------------------------------------------------------------------------------
+
+    @cached_property
+    def has_samples(self) -> bool:
+        """Whether the classifier has several opinions of its own, which `proba_samples` gives."""
+        if isinstance(self.classifier, BaseCommittee):
+            return True
+        return own_samples(self._final, self.X_transformed, 1, np.random.default_rng(0)) is not None
+
+    def proba_samples(self, n: int, random_state: int | np.random.RandomState | None = None) -> NDArray:
+        """Class probabilities by several opinions of the classifier, `(m, n_pool, n_classes)`.
+
+        A skorch classifier with dropout gives m = n passes, in eval mode but for its `nn.Dropout` layers (those of the
+        head where the backbone is frozen). A random forest, `BaggingClassifier`, `VotingClassifier` or a committee
+        gives its members, n of them at random where it has more. Module modes, batch statistics and global generators
+        stay as they are. `iter_proba_samples` gives them one by one, for large pools.
+
+        Raises
+        ------
+        PoolCapabilityError
+            The classifier has one opinion only.
+        """
+        if n < 1:
+            raise ValueError(f"n must be at least 1. Got {n} instead.")
+        return np.stack(list(self.iter_proba_samples(n, make_generator(random_state))))
+
+    def iter_proba_samples(self, n: int, rng: np.random.Generator, *, by: str = "The strategy") -> Iterator[NDArray]:
+        """The samples of `proba_samples`, one array `(n_pool, n_classes)` at a time."""
+        if isinstance(self.classifier, BaseCommittee):
+            learners = self.classifier.learner_list
+            views = (PoolView(learners[i], self.X) for i in some_of(len(learners), n, rng))
+            return (spread(view.proba, view.classes, self.classes) for view in views)
+        samples = own_samples(self._final, self.X_transformed, n, rng)
+        if samples is None:
+            raise self._lacks("samples", by)
+        return samples
+
+    def iter_clone_samples(
+        self, n: int, rng: np.random.Generator, *, bootstrap: bool = True, by: str = "The strategy"
+    ) -> Iterator[NDArray]:
+        """Class probabilities by `n` clones of the final classifier, one array `(n_pool, n_classes)` at a time.
+
+        Each has its own seed and is trained on a bootstrap sample of the labelled data (with at least two classes), or
+        on all of it. Where only one class is labelled nothing is trained: all clones are sure of that class. A
+        committee brings its own members, all of them.
+        """
+        if isinstance(self.classifier, BaseCommittee):
+            return self.iter_proba_samples(len(self.classifier.learner_list), rng, by=by)
+        X, y = self._training_data(by)
+        if np.all(y == y[0]):
+            return (one_class_proba(len(self), y.tolist()[0], self.classes) for _ in range(n))
+        self._check_cloneable(by)
+        return clone_samples(self._final, self.X_transformed, X, y, self.classes, n, rng, bootstrap=bootstrap)
+
+    def iter_noisy_samples(
+        self, n: int, scale: float, rng: np.random.Generator, *, by: str = "The strategy"
+    ) -> Iterator[NDArray]:
+        """Class probabilities under `n` random perturbations of the weights, one array `(n_pool, n_classes)` each.
+
+        The noise of each weight array is Gaussian, of norm `scale` times the array's own norm.
+        """
+        samples = noisy_samples(self._final, self.X_transformed, n, scale, rng)
+        if samples is None:
+            raise self._lacks("weights", by)
+        return samples
+
+    def watch_training(
+        self, n: int, rng: np.random.Generator, see: Callable[[NDArray], None], *, by: str = "The strategy"
+    ) -> None:
+        """Train a clone on the labelled data; `see` gets its probabilities of the pool `(n_pool, n_classes)` at up to
+        `n` equally spaced epochs (iterations), the last one included."""
+        X, y = self._training_data(by)
+        if np.all(y == y[0]):
+            see(one_class_proba(len(self), y.tolist()[0], self.classes))
+            return
+        self._check_cloneable(by)
+        if not watch_training(self._final, self.X_transformed, X, y, self.classes, n, rng, see):
+            raise self._lacks("steps", by)
+
+    def _training_data(self, by: str) -> tuple[Any, NDArray]:
+        if self.labeled is None:
+            raise self._lacks("labeled", by)
+        y = np.asarray(self.labeled.y)
+        if not np.isin(y, self.classes).all():
+            self.labeled.y_encoded  # noqa: B018  (says which label is unknown)
+        return self.labeled.X, y
+
+    def _check_cloneable(self, by: str) -> None:
+        if not (hasattr(self._final, "get_params") and hasattr(self._final, "fit")):
+            raise self._lacks("clones", by)
+
     # -- checks ------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
@@ -261,7 +364,8 @@ def view_pool(
     Parameters
     ----------
     classifier : object
-        A modAL or skal learner or committee, or a fitted classifier, search or pipeline.
+        A modAL or skal learner or committee, or a fitted classifier, search or pipeline. A `PoolView` is returned as
+        it is, so that a strategy may ask another one about the view it has.
     X : array-like of n samples
         NumPy array, DataFrame, sparse matrix, list, tensor, dict of these, or torch Dataset.
     X_training, y_training : array-like, optional
@@ -281,6 +385,8 @@ def view_pool(
     >>> pool.proba.shape, pool.embeddings.shape, pool.head.weight.shape
     ((150, 3), (150, 4), (3, 4))
     """
+    if isinstance(classifier, PoolView):
+        return classifier
     return PoolView(classifier, X, X_training=X_training, y_training=y_training)
 
 

@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
 from scipy import integrate, stats
+from sklearn.metrics import average_precision_score
 
-from skal.metrics import area_under_learning_curve, label_savings, labeled_imbalance
+from skal.metrics import (
+    area_under_learning_curve,
+    coverage_rate,
+    label_savings,
+    labeled_imbalance,
+    retrieval_map,
+)
 
 
 class TestArea:
@@ -116,3 +123,85 @@ class TestImbalance:
             labeled_imbalance([])
         with pytest.raises(ValueError, match=r"one-dimensional"):
             labeled_imbalance([[0, 1]])
+
+
+def unit(D):
+    return D / np.linalg.norm(D, axis=1)[:, None]
+
+
+class TestCoverage:
+    @pytest.mark.parametrize("threshold", [0.0, 0.5, 0.9, 1.0])
+    def test_equals_a_slow_loop(self, threshold):
+        rng = np.random.default_rng(0)
+        D = rng.standard_normal((60, 3))
+        for m in (1, 7, 60):
+            selected = rng.permutation(60)[:m]
+            staying = []
+            for i in selected:
+                if all(unit(D)[i] @ unit(D)[j] < threshold for j in staying):
+                    staying.append(i)
+            assert coverage_rate(D, selected, threshold=threshold) == len(staying) / 60
+
+    def test_copies_count_once(self):
+        D = np.repeat(np.eye(5), 4, axis=0)
+        assert coverage_rate(D, np.arange(20)) == 5 / 20
+        assert coverage_rate(D, [0, 1, 2, 3]) == 1 / 20
+        assert coverage_rate(D, [0, 4, 8, 12]) == 4 / 20
+        assert coverage_rate(D, []) == 0
+
+    def test_order_decides_who_stays(self):
+        # 30 degrees apart: the middle one is like both others, which are not like each other.
+        D = [[np.cos(a), np.sin(a)] for a in np.deg2rad([0, 30, 60])]
+        assert coverage_rate(D, [0, 1, 2], threshold=0.8) == pytest.approx(2 / 3)
+        assert coverage_rate(D, [1, 0, 2], threshold=0.8) == pytest.approx(1 / 3)
+
+    @pytest.mark.parametrize("selected", [[3], [-1], [0, 0], [0.0], [[0]]])
+    def test_bad_positions(self, selected):
+        with pytest.raises(ValueError, match=r"'selected' of coverage_rate must be distinct positions below 3"):
+            coverage_rate(np.eye(3), selected)
+
+    def test_bad_input(self):
+        with pytest.raises(ValueError, match=r"'threshold' of coverage_rate must be in \(-1, 1\]. Got 2"):
+            coverage_rate(np.eye(3), [0], threshold=2)
+        with pytest.raises(ValueError, match=r"'descriptors' of coverage_rate must be a finite array"):
+            coverage_rate(np.ones(3), [0])
+
+
+class TestRetrieval:
+    @pytest.mark.parametrize("n_classes", [2, 5, 20])
+    def test_equals_scikit_learns_average_precision(self, n_classes):
+        rng = np.random.default_rng(n_classes)
+        D, y = rng.standard_normal((70, 4)), rng.integers(n_classes, size=70)
+        similarity = unit(D) @ unit(D).T
+        values = []
+        for i in range(70):
+            others = np.arange(70) != i
+            if (y[others] == y[i]).any():
+                values.append(average_precision_score(y[others] == y[i], similarity[i, others]))
+        assert retrieval_map(D, y) == pytest.approx(np.mean(values), abs=1e-12)
+        assert retrieval_map(3 * D, [f"class {label}" for label in y]) == pytest.approx(np.mean(values), abs=1e-12)
+
+    def test_by_hand(self):
+        # Ranks of the one other of its class: 1, 1, 2, 3 among three others.
+        D = [[np.cos(a), np.sin(a)] for a in np.deg2rad([0, 10, 25, 80])]
+        assert retrieval_map(D, [0, 0, 1, 1]) == pytest.approx((1 + 1 + 1 / 3 + 1) / 4)
+
+    def test_samples_alone_in_their_class_are_no_queries(self):
+        D = np.random.default_rng(0).standard_normal((6, 3))
+        assert retrieval_map(np.vstack([np.eye(3)[0]] * 2 + [np.eye(3)[1]]), [0, 0, 1]) == 1
+        assert 0 < retrieval_map(D, [0, 0, 0, 1, 2, 3]) <= 1
+
+    def test_many_blocks(self, monkeypatch):
+        rng = np.random.default_rng(0)
+        D, y = rng.standard_normal((50, 4)), rng.integers(3, size=50)
+        whole = retrieval_map(D, y)
+        monkeypatch.setattr("skal.metrics._BLOCK", 100)
+        assert retrieval_map(D, y) == pytest.approx(whole, abs=1e-12)
+
+    def test_bad_input(self):
+        with pytest.raises(ValueError, match=r"'y' of retrieval_map must hold one label for each of 3 samples"):
+            retrieval_map(np.eye(3), [0, 1])
+        with pytest.raises(ValueError, match=r"must hold a class with two samples or more"):
+            retrieval_map(np.eye(3), [0, 1, 2])
+        with pytest.raises(ValueError, match=r"finite array of shape \(n, d\), not empty. Got shape \(3, 3\) with NaN"):
+            retrieval_map(np.full((3, 3), np.nan), [0, 0, 1])

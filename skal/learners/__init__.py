@@ -1,5 +1,6 @@
 """Learners: who holds the labels."""
 
 from ._active_learner import ActiveLearner
+from ._dm2_at import DM2ATLearner
 
-__all__ = ["ActiveLearner"]
+__all__ = ["ActiveLearner", "DM2ATLearner"]

@@ -1,5 +1,8 @@
 """Torch models as scikit-learn estimators, through skorch."""
 
+from ._adversarial import AdversarialClassifier
 from ._classifier import DeepClassifier
+from ._fusion import FusionDescriptor
+from ._pretext import RotationPretext
 
-__all__ = ["DeepClassifier"]
+__all__ = ["AdversarialClassifier", "DeepClassifier", "FusionDescriptor", "RotationPretext"]

@@ -1,7 +1,26 @@
 """Query strategies: what to label next. One method, one file."""
 
+from ..utils._similar import remove_similar
+from ..utils._sub_pools import cluster_distance_difference, sub_pool_bounds
+from ._active_ft import ActiveFT, active_ft_sampling
+from ._alfa_mix import ALFAMix, alfa_mix_sampling
+from ._badge import BADGE, badge_sampling
+from ._bal import BAL, bal_sampling
+from ._bald import BALD, bald_sampling
+from ._balque import BALQUE, balque_sampling
+from ._bayesian_entropy import BayesianEntropy, bayesian_entropy_sampling
+from ._core_set import CoreSet, core_set_sampling
 from ._decern import DECERN, decern_sampling
+from ._dm2 import DM2, dm2_sampling
+from ._kmeans import KMeansSampling, kmeans_sampling
+from ._noise_stability import NoiseStability, noise_stability_sampling
+from ._patra_bruzzone import PatraBruzzone, patra_bruzzone_sampling
+from ._prob_cover import ProbCover, prob_cover_sampling
+from ._pt4al import PT4AL, pt4al_sampling
+from ._query_by_committee import QueryByCommittee, query_by_committee_sampling
 from ._random import RandomSampling, random_sampling
+from ._typiclust import TypiClust, typiclust_sampling
+from ._uffm import UFFM, uffm_sampling
 from ._uncertainty import (
     EntropySampling,
     LeastConfidence,
@@ -12,14 +31,51 @@ from ._uncertainty import (
 )
 
 __all__ = [
+    "BADGE",
+    "BAL",
+    "BALD",
+    "BALQUE",
     "DECERN",
+    "DM2",
+    "PT4AL",
+    "UFFM",
+    "ALFAMix",
+    "ActiveFT",
+    "BayesianEntropy",
+    "CoreSet",
     "EntropySampling",
+    "KMeansSampling",
     "LeastConfidence",
     "MarginSampling",
+    "NoiseStability",
+    "PatraBruzzone",
+    "ProbCover",
+    "QueryByCommittee",
     "RandomSampling",
+    "TypiClust",
+    "active_ft_sampling",
+    "alfa_mix_sampling",
+    "badge_sampling",
+    "bal_sampling",
+    "bald_sampling",
+    "balque_sampling",
+    "bayesian_entropy_sampling",
+    "cluster_distance_difference",
+    "core_set_sampling",
     "decern_sampling",
+    "dm2_sampling",
     "entropy_sampling",
+    "kmeans_sampling",
     "least_confidence_sampling",
     "margin_sampling",
+    "noise_stability_sampling",
+    "patra_bruzzone_sampling",
+    "prob_cover_sampling",
+    "pt4al_sampling",
+    "query_by_committee_sampling",
     "random_sampling",
+    "remove_similar",
+    "sub_pool_bounds",
+    "typiclust_sampling",
+    "uffm_sampling",
 ]

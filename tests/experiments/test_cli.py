@@ -109,7 +109,7 @@ def test_without_matplotlib_it_says_so_and_goes_on(table, tmp_path, capsys, monk
         (["compare", "--n-queries", "many"], "invalid int value: 'many'"),
         (
             ["compare", "--strategies", "Entropi"],
-            "unknown strategy Entropi. Choose from DECERN, EntropySampling",
+            "unknown strategy Entropi. Choose from BADGE",
         ),
         (["compare", "--seeds", "a"], "--seeds must be a count of at least 1"),
         (["compare", "--seeds", "0"], "--seeds must be a count of at least 1"),

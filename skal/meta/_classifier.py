@@ -22,13 +22,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
-from .learners import ActiveLearner
-from .strategies import RandomSampling
-from .utils._compat import HasMethods, Interval, RealNotInt, StrOptions, validate_parameter_constraints
-from .utils._models import model_for
-from .utils._random import make_generator, sklearn_seed
-from .utils._rows import n_rows, take_rows
-from .utils._validation import check_training_data, feature_shape
+from ..learners import ActiveLearner
+from ..strategies import RandomSampling
+from ..utils._compat import HasMethods, Interval, RealNotInt, StrOptions, validate_parameter_constraints
+from ..utils._models import model_for
+from ..utils._random import make_generator, sklearn_seed
+from ..utils._rows import n_rows, take_rows
+from ..utils._validation import check_training_data, feature_shape
 
 __all__ = ["ActiveLearningClassifier"]
 
@@ -86,6 +86,10 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         that is None (those already set are kept). None: not repeatable, and nothing is seeded. The loop never
         uses NumPy's global generator. A plain function, or a model without a `random_state`, keeps its own
         randomness.
+    learner : ActiveLearner or None, default=None
+        A template of the learner that runs the loop, such as ``DM2ATLearner(None, epsilon=0.05)``; its parameters are
+        searched as `learner__epsilon`. Its own `estimator`, `query_strategy`, `force_all_finite` and data are not read.
+        None is a plain `ActiveLearner`.
     verbose : int or bool, default=0
         1 or more: a progress bar over the rounds.
 
@@ -160,6 +164,7 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         "n_instances": _COUNT,
         "n_queries": [Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state"],
+        "learner": [ActiveLearner, None],
         "verbose": ["verbose"],
     }
 
@@ -173,6 +178,7 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         n_instances: int | float = 0.05,
         n_queries: int = 5,
         random_state: int | np.random.RandomState | None = None,
+        learner: ActiveLearner | None = None,
         verbose: int | bool = 0,
     ) -> None:
         self.estimator = estimator
@@ -182,6 +188,7 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         self.n_instances = n_instances
         self.n_queries = n_queries
         self.random_state = random_state
+        self.learner = learner
         self.verbose = verbose
 
     def fit(
@@ -290,9 +297,16 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             _set_missing_seeds(estimator, make_generator(self.random_state, _ESTIMATOR))
             _set_missing_seeds(strategy, make_generator(self.random_state, _STRATEGY))
             _set_missing_seeds(init_strategy, make_generator(self.random_state, _INITIAL))
-        learner = ActiveLearner(
-            estimator, query_strategy=strategy, force_all_finite=not _takes_nan(self.estimator)
-        )
+        template = ActiveLearner(None) if self.learner is None else clone(self.learner)
+        params = template.get_params(deep=False)
+        for name in ("X_training", "y_training"):
+            del params[name]
+        params |= {
+            "estimator": estimator,
+            "query_strategy": strategy,
+            "force_all_finite": not _takes_nan(self.estimator),
+        }
+        learner = type(template)(**params)
         # Strategies with a schedule (BAL) plan with it; the initial set is its round 0.
         learner.n_rounds = 1 + self.n_queries
         return learner, init_strategy

@@ -1,0 +1,128 @@
+"""DM2 against DM2-AT on clean, FGSM and corrupted test images.
+
+    python benchmarks/dm2_robustness.py --data fashion_mnist --data-root ../shared/data --out dm2_robustness.json
+
+The setting of dm2_images.py (a narrow CNN, 20 epochs, pools of 2,000, 50 + 5 x 50 labels, 1,000 test images),
+five seeds, paired: all learners start from the same samples with the same network, and are judged with all 300 labels.
+"DM2" trains a plain network; "DM2-AT" keeps one copy of each queried sample, crafted from the predicted label ("true":
+from the true one); "DM2, FGSM training" queries by DM2 and trains an AdversarialClassifier, whose copies are
+crafted anew in every step. Copies are further rows, so that DM2-AT takes up to twice as many steps of training: "copies
+unmoved" is DM2-AT with an epsilon of 0, the same steps on copies that equal their samples. Differences to the first
+of `--learners`, with 95 % t intervals over seeds.
+"""
+
+import argparse
+import json
+import sys
+import time
+
+import numpy as np
+import torch
+from dm2_images import network
+
+from skal.experiments._data import load_data
+from skal.experiments._statistics import mean_interval, verdict
+from skal.learners import ActiveLearner, DM2ATLearner
+from skal.metrics import corruption_report, fgsm_accuracy
+from skal.nets import AdversarialClassifier
+from skal.strategies import DM2
+
+EPSILONS = (2 / 255, 8 / 255)
+
+
+def learners(net, seed, start):
+    """Each learner, trained on its first samples."""
+    adversarial = AdversarialClassifier(epsilon=8 / 255, **net.get_params(deep=False))
+
+    def plain(estimator):
+        return ActiveLearner(estimator, DM2(random_state=seed), *start)
+
+    def with_copies(**params):
+        return DM2ATLearner(network_like(net), DM2(random_state=seed), *start, **params)
+
+    return {
+        "DM2": lambda: plain(network_like(net)),
+        "DM2-AT": lambda: with_copies(epsilon=8 / 255),
+        "DM2-AT, true": lambda: with_copies(epsilon=8 / 255, label="true"),
+        "copies unmoved": lambda: with_copies(epsilon=0),
+        "DM2, FGSM training": lambda: plain(adversarial),
+    }
+
+
+def network_like(net):
+    return type(net)(**net.get_params(deep=False))
+
+
+def judge(learner, X, y):
+    figures = {"clean": float(np.mean(learner.predict(X) == y))}
+    for epsilon in EPSILONS:
+        figures[f"fgsm {round(epsilon * 255)}/255"] = fgsm_accuracy(learner, X, y, epsilon)
+    report = corruption_report(learner, X, y)
+    corrupted = report[report["corruption"] != "none"]
+    figures |= corrupted.groupby("corruption", sort=False)["accuracy"].mean().to_dict()
+    figures["corrupted"] = float(corrupted["accuracy"].mean())
+    return figures
+
+
+def run(make, pool, X, y, test, n_queries=5, n_instances=50):
+    learner = make()
+    for _ in range(n_queries):
+        chosen = learner.query(X[pool], n_instances=n_instances)[0]
+        learner.teach(X[pool[chosen]], y[pool[chosen]])
+        pool = np.delete(pool, chosen)
+    return judge(learner, *test)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="fashion_mnist", choices=["fashion_mnist", "cifar10"])
+    parser.add_argument("--data-root", default="data")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument(
+        "--learners", nargs="+", default=["DM2", "DM2-AT", "DM2-AT, true", "DM2, FGSM training"], metavar="NAME"
+    )
+    parser.add_argument("--out")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    start = time.process_time()
+    X, y, X_test, y_test = load_data(options.data, options.data_root)
+    rows = np.random.default_rng(0).permutation(len(y_test))[:1000]
+    figures = {}
+    for seed in range(options.seeds):
+        drawn = np.random.default_rng([seed, 1]).choice(len(y), 2000, replace=False)
+        initial, pool = drawn[:50], drawn[50:]
+        net = network(X, y).set_params(random_state=seed)
+        makers = learners(net, seed, (X[initial], y[initial]))
+        for name in options.learners:
+            figures.setdefault(name, []).append(run(makers[name], pool, X, y, (X_test[rows], y_test[rows])))
+            print(seed, name, {key: round(value, 3) for key, value in figures[name][-1].items()}, flush=True)
+    first = options.learners[0]
+    minus = f"minus_{first}"
+    report = {"data": options.data, "seeds": options.seeds, "mean_accuracy": {}, minus: {}}
+    for name, found in figures.items():
+        table = {key: np.array([row[key] for row in found]) for key in found[0]}
+        report["mean_accuracy"][name] = {key: round(float(values.mean()), 4) for key, values in table.items()}
+        if name != first:
+            report[minus][name] = {
+                key: compared(values - np.array([row[key] for row in figures[first]])) for key, values in table.items()
+            }
+    report["cpu_seconds"] = round(time.process_time() - start)
+    print(json.dumps(report, indent=2))
+    if options.out:
+        with open(options.out, "w") as file:
+            json.dump(report, file, indent=2)
+            file.write("\n")
+    return 0
+
+
+def compared(differences):
+    interval = mean_interval(differences)
+    return {
+        "difference": round(interval.mean, 4),
+        "interval": [round(interval.low, 4), round(interval.high, 4)],
+        "verdict": verdict(interval),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

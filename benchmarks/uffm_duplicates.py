@@ -1,0 +1,186 @@
+"""UFFM on a pool with planted near-duplicates: how many it queries, coverage rate, accuracy; five paired seeds.
+
+    python benchmarks/uffm_duplicates.py --data ../shared/data [--cache DIR] [--out FILE]
+
+GroceryStore's training images at 128 pixels. Each seed draws a pool of 2,000: 1,000 images alone, and 200 images with
+four altered copies each (mirrored; rotated by 5 degrees; 90 % of the picture, enlarged; 20 % brighter with noise).
+The classifier is logistic regression on the 512 pooled features of a frozen SqueezeNet with ImageNet weights, the
+descriptors are `FusionDescriptor`'s (SqueezeNet, features.6 and features.10, 256 components, fitted on the 2,640
+training images): both are computed once. 100 random labels, then eight queries of 50; all strategies of a seed share
+the pool and the start.
+
+Means over the queries: "redundant" is the share of the batch whose original or copy stands before it in the batch;
+"near_duplicates" the share that has any relative in the batch; "coverage" the batch's coverage rate in the whole pool
+over its largest possible value, where two samples are alike from the median cosine of relatives on.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from uffm_retrieval import LAYERS, MEAN, STD, describe, grocery
+
+from skal.learners import ActiveLearner
+from skal.metrics import coverage_rate
+from skal.strategies import DECERN, UFFM, EntropySampling, MarginSampling, PatraBruzzone, RandomSampling
+
+N_GROUPS, N_COPIES, N_SINGLE, N_INITIAL, N_INSTANCES, N_QUERIES = 200, 4, 1000, 100, 50, 8
+N_SOURCES = 600  # images of which copies are made; each seed draws its 200 among them
+
+
+def copies(image, rng):
+    """Four altered copies of a normalized image (3, h, w)."""
+    pixels = np.clip((image.transpose(1, 2, 0) * STD + MEAN) * 255, 0, 255).astype(np.uint8)
+    picture = Image.fromarray(pixels)
+    size, margin = picture.width, round(0.05 * picture.width)
+    noisy = np.asarray(ImageEnhance.Brightness(picture).enhance(1.2), dtype=float) + rng.normal(0, 6, pixels.shape)
+    altered = [
+        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        picture.rotate(5, Image.BILINEAR),
+        picture.crop((margin, margin, size - margin, size - margin)).resize((size, size), Image.BILINEAR),
+        np.clip(noisy, 0, 255),
+    ]
+    return [((np.asarray(a) / 255 - MEAN) / STD).transpose(2, 0, 1).astype(np.float32) for a in altered]
+
+
+def backbone(weights):
+    from skal.nets import DeepClassifier
+
+    net = DeepClassifier("squeezenet1_0", weights=weights, freeze="backbone", feature_cache=None, batch_size=32)
+    images = np.zeros((2, 3, 128, 128), dtype=np.float32)
+    return net.set_params(max_epochs=1, random_state=0).fit(images, [0, 1])
+
+
+def prepare(data, cache):
+    """Features and descriptors of all originals, copies and test images; from the cache where it is there."""
+    file = Path(cache) / "uffm_duplicates.npz"
+    if file.is_file():
+        return dict(np.load(file))
+    weights = str(next((Path(data) / "weights" / "squeezenet1_0_imagenet").glob("*.pth")))
+    (X, y), (X_test, y_test) = grocery(data, "train"), grocery(data, "test")
+    rng = np.random.default_rng(0)
+    sources = rng.choice(len(X), N_SOURCES, replace=False)
+    X_copies = np.stack([copy for i in sources for copy in copies(X[i], rng)])
+    net, descriptor = backbone(weights), describe(weights, LAYERS["fused"]).fit(X)
+    out = {"y": y, "y_test": y_test, "sources": sources, "F_test": net.embed(X_test)}
+    for name, images in (("", X), ("_copies", X_copies)):
+        out[f"F{name}"], out[f"D{name}"] = net.embed(images), descriptor.transform(images)
+    np.savez(file, **out)
+    return out
+
+
+def make_pool(data, seed):
+    """Rows [features, descriptor], labels, and the group (original) of each row."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(N_SOURCES, N_GROUPS, replace=False)
+    others = np.setdiff1d(np.arange(len(data["F"])), data["sources"])
+    originals = np.concatenate([data["sources"][chosen], rng.choice(others, N_SINGLE, replace=False)])
+    rows = (chosen[:, None] * N_COPIES + np.arange(N_COPIES)).ravel()
+    groups = np.concatenate([np.arange(len(originals)), np.repeat(np.arange(N_GROUPS), N_COPIES)])
+    features = np.concatenate([data["F"][originals], data["F_copies"][rows]])
+    descriptors = np.concatenate([data["D"][originals], data["D_copies"][rows]])
+    order = rng.permutation(len(groups))
+    X = np.hstack([features, descriptors])[order]
+    return X, data["y"][originals][groups][order], groups[order]
+
+
+def features(X):
+    return X[:, :512]
+
+
+def descriptors(X):
+    return X[:, 512:]
+
+
+def strategies():
+    given = FunctionTransformer(descriptors)
+    return {
+        "random": RandomSampling(random_state=0),
+        "entropy": EntropySampling(random_state=0),
+        "UFFM(entropy)": UFFM(descriptor=given, random_state=0),
+        "UFFM(entropy), as printed": UFFM(descriptor=given, resampling="printed", random_state=0),
+        "UFFM(entropy), ratio 2": UFFM(descriptor=given, sampling_ratio=2.0, random_state=0),
+        "UFFM(entropy), own embeddings": UFFM(random_state=0),
+        "PatraBruzzone(entropy)": PatraBruzzone(descriptor=given, random_state=0),
+        "margin": MarginSampling(random_state=0),
+        "UFFM(margin)": UFFM(MarginSampling(), descriptor=given, random_state=0),
+        "DECERN": DECERN(random_state=0),
+        "UFFM(DECERN)": UFFM(DECERN(), descriptor=given, random_state=0),
+    }
+
+
+def run(strategy, X, y, groups, X_test, y_test, seed, threshold):
+    n = len(y)
+    initial = np.random.default_rng([seed, 1]).choice(n, N_INITIAL, replace=False)
+    model = make_pipeline(FunctionTransformer(features), StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
+    learner = ActiveLearner(model, strategy, X[initial], y[initial])
+    rest = np.setdiff1d(np.arange(n), initial)
+    out = {"redundant": [], "near_duplicates": [], "coverage": [], "accuracy": [learner.score(X_test, y_test)]}
+    for _ in range(N_QUERIES):
+        idx = rest[learner.query(X[rest], n_instances=N_INSTANCES)[0]]
+        _, position, counts = np.unique(groups[idx], return_inverse=True, return_counts=True)
+        out["redundant"].append(1 - len(counts) / len(idx))
+        out["near_duplicates"].append(float((counts[position] > 1).mean()))
+        out["coverage"].append(coverage_rate(descriptors(X), idx, threshold=threshold) * n / len(idx))
+        learner.teach(X[idx], y[idx])
+        rest = np.setdiff1d(rest, idx)
+        out["accuracy"].append(learner.score(X_test, y_test))
+    return {key: float(np.mean(values)) for key, values in out.items()} | {"final_accuracy": out["accuracy"][-1]}
+
+
+def paired(first, second):
+    """Mean difference and its 95 % interval."""
+    d = np.array(first) - np.array(second)
+    half = stats.t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / np.sqrt(len(d))
+    return [round(float(v), 4) for v in (d.mean(), d.mean() - half, d.mean() + half)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="../shared/data")
+    parser.add_argument("--cache", default="/tmp")
+    parser.add_argument("--out")
+    parser.add_argument("--seeds", type=int, default=5)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    data = prepare(args.data, args.cache)
+    relatives = (np.repeat(data["D"][data["sources"]], N_COPIES, axis=0) * data["D_copies"]).sum(axis=1)
+    strangers = data["D"][:1000] @ data["D"][1000:2000].T
+    threshold = float(np.quantile(relatives, 0.5))
+    out = {
+        "threshold": round(threshold, 3),
+        "cosine_of_relatives": np.quantile(relatives, [0.01, 0.1, 0.5, 0.9]).round(3).tolist(),
+        "cosine_of_strangers": np.quantile(strangers, [0.5, 0.99, 0.999]).round(3).tolist(),
+        "runs": {name: [] for name in strategies()},
+    }
+    X_test = np.hstack([data["F_test"], np.zeros((len(data["F_test"]), data["D"].shape[1]))])
+    for seed in range(args.seeds):
+        X, y, groups = make_pool(data, seed)
+        for name, strategy in strategies().items():
+            start = time.perf_counter()
+            out["runs"][name].append(run(strategy, X, y, groups, X_test, data["y_test"], seed, threshold))
+            print(seed, name, out["runs"][name][-1], f"{time.perf_counter() - start:.1f} s", flush=True)
+    out["mean"], out["against_base"] = {}, {}
+    keys = ("redundant", "near_duplicates", "coverage", "accuracy", "final_accuracy")
+    for name, runs in out["runs"].items():
+        out["mean"][name] = {key: round(float(np.mean([r[key] for r in runs])), 4) for key in keys}
+        inner = name.partition("(")[2].partition(")")[0]
+        if inner:
+            base = out["runs"][inner]
+            out["against_base"][name] = {key: paired([r[key] for r in runs], [r[key] for r in base]) for key in keys}
+    print(json.dumps({key: out[key] for key in ("mean", "against_base")}, indent=1))
+    if args.out:
+        Path(args.out).parent.mkdir(exist_ok=True)
+        Path(args.out).write_text(json.dumps(out, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

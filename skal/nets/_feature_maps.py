@@ -1,0 +1,130 @@
+"""Feature maps of a network's layers, batch by batch, without running what comes after them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import Dataset
+
+from skal.utils._arrays import blocks
+from skal.utils._rows import take_rows
+from skal.utils._torch import as_net_input, resolve_device, torch_rng
+
+from ._backbone import check_images
+
+__all__ = ["check_layers", "feature_maps", "map_sizes", "smallest_map"]
+
+
+def feature_maps(
+    module: nn.Module, layers: list[str], X: Any, idx: NDArray, *, batch_size: int, device: Any, check: bool
+) -> Iterator[list[torch.Tensor]]:
+    """Float outputs (batch, channels, h, w) of `layers` for the images `idx` of `X`, in order.
+
+    With `check`, images are checked to be what a torchvision classifier takes. The module is on the CPU, and torch's
+    generators are as they were, once the iterator is exhausted or closed.
+    """
+    target = torch.device(resolve_device(device))
+    with _on_device(module, target), torch_rng(device=target), torch.no_grad():
+        for rows in blocks(len(idx), batch_size):
+            x = torch.as_tensor(as_net_input(_images(X, idx[rows]), module))
+            if check:
+                check_images(module, tuple(x.shape[1:]))
+            yield [output.float() for output in _run(module, layers, x.to(target))]
+
+
+class _AllSeen(Exception):
+    """Ends a forward pass once every layer asked for has run."""
+
+
+def _run(module: nn.Module, layers: list[str], x: torch.Tensor) -> list[torch.Tensor]:
+    """The outputs of `layers` for one batch; nothing that comes after the last of them is run."""
+    seen: dict[str, Any] = {}
+
+    def watch(name: str) -> Callable[..., None]:
+        def record(part: nn.Module, args: Any, output: Any) -> None:
+            if name not in seen:
+                # A copy: what follows, an in-place ReLU say, may overwrite it.
+                is_last = len(seen) == len(layers) - 1
+                seen[name] = output if is_last or not isinstance(output, torch.Tensor) else output.clone()
+                if is_last:
+                    raise _AllSeen
+
+        return record
+
+    handles = [module.get_submodule(name).register_forward_hook(watch(name)) for name in layers]
+    try:
+        module(x)
+    except _AllSeen:
+        pass
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise ValueError(
+            f"{type(module).__name__} must accept X. Given a batch of shape {tuple(x.shape)}, it raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name in layers:
+        if name not in seen:
+            raise ValueError(f"The 'layers' of FusionDescriptor must run in {type(module).__name__}. {name!r} did not.")
+        if not isinstance(seen[name], torch.Tensor) or seen[name].ndim != 4:
+            got = tuple(seen[name].shape) if isinstance(seen[name], torch.Tensor) else type(seen[name]).__name__
+            raise ValueError(
+                "The 'layers' of FusionDescriptor must output maps of shape (n, channels, h, w). "
+                f"{name!r} of {type(module).__name__} outputs {got}."
+            )
+    return [seen[name] for name in layers]
+
+
+def check_layers(module: nn.Module, layers: list[str]) -> None:
+    names = [name for name, _ in module.named_modules() if name]
+    unknown = [name for name in layers if name not in names]
+    if unknown:
+        close = difflib.get_close_matches(str(unknown[0]), names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"The 'layers' of FusionDescriptor must be submodules of {type(module).__name__}. "
+            f"Got {unknown[0]!r}.{hint} Its submodules are {', '.join(names)}."
+        )
+
+
+def map_sizes(maps: list[torch.Tensor]) -> list[tuple[int, ...]]:
+    """(channels, height, width) of each layer's maps."""
+    return [tuple(x.shape[1:]) for x in maps]
+
+
+def smallest_map(shapes: list[tuple[int, ...]], layers: list[str]) -> tuple[int, int]:
+    """Height and width of the smallest map, which the others must be whole multiples of."""
+    height, width = min(((h, w) for _, h, w in shapes), key=lambda size: size[0] * size[1])
+    for layer, (_, h, w) in zip(layers, shapes):
+        if h % height or w % width:
+            raise ValueError(
+                "The maps that FusionDescriptor fuses must be whole multiples of the smallest in height and width, "
+                f"{height} x {width}. Those of layer {layer!r} are {h} x {w}: choose other layers or another size of "
+                "images."
+            )
+    return height, width
+
+
+def _images(X: Any, idx: NDArray) -> Any:
+    if not isinstance(X, Dataset):
+        return take_rows(X, idx)
+    samples = [X[int(i)] for i in idx]
+    images = [sample[0] if isinstance(sample, (tuple, list)) else sample for sample in samples]
+    return torch.stack([torch.as_tensor(np.asarray(image)) for image in images])
+
+
+@contextmanager
+def _on_device(module: nn.Module, device: torch.device) -> Iterator[None]:
+    module.to(device)
+    try:
+        yield
+    finally:
+        module.cpu()

@@ -1,0 +1,131 @@
+"""The most uncertain samples of a pool, in order, for strategies that wrap another one; and their descriptors."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import entr
+
+from ._arrays import top_k
+from ._random import sklearn_seed
+
+__all__ = ["candidates", "most_uncertain"]
+
+
+def candidates(
+    strategy: Any, pool: Any, n_instances: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray]:
+    """Positions, scores and descriptors of what a strategy that thins out a ranking chooses from, best ranked first.
+
+    Of `strategy` it reads `base_strategy`, `sampling_ratio`, `descriptor` and its `DescriptorMemory`, `_memory`.
+    """
+    by, seed = strategy.__name__, sklearn_seed(rng)
+    n = min(len(pool), math.ceil(strategy.sampling_ratio * n_instances))
+    ranked, scores = most_uncertain(strategy.base_strategy, pool, n, rng, by)
+    if n == n_instances:
+        # Nothing is to be removed, so nothing need be known.
+        return ranked, scores, np.empty((n, 0))
+    if strategy.descriptor is None:
+        return ranked, scores, pool.embeddings[ranked]
+    return ranked, scores, strategy._memory.descriptors(strategy.descriptor, pool.X, ranked, seed, by)
+
+
+def most_uncertain(
+    base_strategy: Any, pool: Any, n: int, rng: np.random.Generator, by: str
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Positions and scores of the `n` samples that `base_strategy` would query, most uncertain first.
+
+    Parameters
+    ----------
+    base_strategy : QueryStrategy, query function or None
+        None is the entropy of the class probabilities. A strategy is asked through its `select` (a twin function
+        through its strategy's) and shares the view, so that the model runs once. Where its `random_state` is None it
+        is seeded from `rng`. A plain function is called with modAL's signature.
+    pool : PoolView
+    n : int in [1, len(pool)]
+    rng : Generator
+    by : str
+        Who asks, for messages.
+
+    Notes
+    -----
+    A plain function's order need not be that of uncertainty: modAL's own takes an unsorted partition. modAL's three
+    uncertainties are put in order by the class probabilities; any other function that returns scores, by these, larger
+    first; otherwise the function's order stands, and the scores are its ranks, n - 1 to 0.
+    """
+    if base_strategy is None:
+        scores = entr(pool.proba).sum(axis=1)
+        idx = top_k(scores, n, rng)
+        return idx, scores[idx]
+    if isinstance(base_strategy, type):
+        raise TypeError(
+            f"The 'base_strategy' parameter of {by} must be a strategy or a query function. "
+            f"Got the class {base_strategy.__name__} instead: call it."
+        )
+    if hasattr(base_strategy, "select"):
+        return _seeded(base_strategy, rng).select(pool, pool.X, n)
+    function: Any = base_strategy
+    keywords: dict[str, Any] = {}
+    while isinstance(function, functools.partial) and not function.args:
+        keywords = {**function.keywords, **keywords}
+        function = function.func
+    if hasattr(function, "_scored"):
+        return function._scored(pool, pool.X, n, **keywords)
+    return _ask(base_strategy, function, pool, n, by)
+
+
+def _seeded(strategy: Any, rng: np.random.Generator) -> Any:
+    """`strategy`, or its twin with a seed where it has none."""
+    seed = sklearn_seed(rng)
+    if hasattr(strategy, "_with_params") and strategy.get_params(deep=False).get("random_state", 0) is None:
+        return strategy._with_params({"random_state": seed})
+    return strategy
+
+
+def _ask(
+    query: Any, function: Any, pool: Any, n: int, by: str
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    answer = query(pool.classifier, pool.X, n_instances=n)
+    # modAL 0.4.2 returns pairs (positions, scores), 0.4.1 positions.
+    pair = isinstance(answer, tuple) and len(answer) == 2
+    idx = np.asarray(answer[0] if pair else answer)
+    valid = idx.ndim == 1 and idx.dtype.kind in "iu" and (len(idx) == 0 or (idx.min() >= 0 and idx.max() < len(pool)))
+    if not valid or len(idx) != n or len(np.unique(idx)) != n:
+        got = f"{len(np.unique(idx))} of them" if valid else f"{idx.dtype} of shape {idx.shape}"
+        name = getattr(function, "__name__", type(function).__name__)
+        raise ValueError(
+            f"The base strategy of {by} must return {n} unique positions in a pool of {len(pool)}. "
+            f"{name} returned {got}."
+        )
+    scores = _modal_uncertainty(function, pool, idx)
+    if scores is None and pair:
+        scores = _numeric(answer[1], n)
+    if scores is None:
+        return idx.astype(np.int64), np.arange(n, dtype=np.float64)[::-1]
+    order = np.argsort(-scores, kind="stable")
+    return idx[order].astype(np.int64), scores[order]
+
+
+def _modal_uncertainty(function: Any, pool: Any, idx: NDArray) -> NDArray[np.float64] | None:
+    """Scores of modAL's own uncertainties, which it does not return or (the margin) signs the other way."""
+    if getattr(function, "__module__", None) != "modAL.uncertainty":
+        return None
+    p = np.sort(pool.proba[idx].astype(np.float64), axis=1)
+    name = function.__name__
+    if name == "uncertainty_sampling":
+        return 1 - p[:, -1]
+    if name == "margin_sampling":
+        return p[:, -2] - p[:, -1] if p.shape[1] > 1 else np.zeros(len(p))
+    return entr(p).sum(axis=1) if name == "entropy_sampling" else None
+
+
+def _numeric(scores: Any, n: int) -> NDArray[np.float64] | None:
+    try:
+        scores = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    return scores if scores.shape == (n,) and np.isfinite(scores).all() else None

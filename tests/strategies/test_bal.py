@@ -1,0 +1,687 @@
+"""BAL: the paper's vectors, a slow loop over whole schedules, how a run is remembered, the errors."""
+
+import functools
+import pickle
+import warnings
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from skal.exceptions import PoolCapabilityError
+from skal.learners import ActiveLearner
+from skal.meta import ActiveLearningClassifier
+from skal.nets import DeepClassifier
+from skal.pool import view_pool
+from skal.strategies import (
+    BAL,
+    PT4AL,
+    RandomSampling,
+    bal_sampling,
+    cluster_distance_difference,
+    sub_pool_bounds,
+)
+from skal.utils._random import make_generator, sklearn_seed
+
+POINTS = np.array([[0, 0], [1, 0], [2, 0], [3.5, 0], [2, 3]])
+LOGITS = np.array([[10, 1, 0], [0.5, 0, 0], [2, 1.9, -3], [0.6, 0.5, 0.4]])
+BETAS = (0.5, 1.0, 1.4, 2.0)
+PAPER = {
+    0.5: [(0, 5), (12, 17), (22, 27), (32, 37), (45, 50)],
+    1.0: [(0, 10), (10, 20), (20, 30), (30, 40), (40, 50)],
+    1.4: [(0, 14), (8, 22), (18, 32), (28, 42), (36, 50)],
+    2.0: [(0, 20), (5, 25), (15, 35), (25, 45), (30, 50)],
+}
+REPOSITORY = {
+    0.5: [(0, 5), (22, 27), (32, 37), (42, 47), (45, 50)],
+    1.0: [(0, 10), (20, 30), (30, 40), (40, 50), (40, 50)],
+    1.4: [(0, 14), (18, 32), (28, 42), (38, 52), (36, 50)],
+    2.0: [(0, 20), (15, 35), (25, 45), (35, 55), (30, 50)],
+}
+
+
+class Known(ClassifierMixin, BaseEstimator):
+    """Ten classes; the largest probability of a sample is its second feature."""
+
+    def fit(self, X, y):
+        self.classes_ = np.arange(10)
+        return self
+
+    def predict_proba(self, X):
+        rest = np.repeat((1 - X[:, 1:2]) / 9, 9, axis=1)
+        return np.hstack([X[:, 1:2], rest])
+
+
+class Linear:
+    """Logits are the samples themselves."""
+
+    def __init__(self, d):
+        self.coef_, self.intercept_, self.classes_ = np.eye(d), np.zeros(d), np.arange(d)
+
+    def predict_proba(self, X):
+        return softmax(np.asarray(X), axis=1)
+
+
+class Counting(TransformerMixin, BaseEstimator):
+    """Passes features on, and counts fits over all clones."""
+
+    fits = 0
+
+    def __init__(self, scale=1.0):
+        self.scale = scale
+
+    def fit(self, X, y=None):
+        Counting.fits += 1
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return self.scale * np.asarray(X, dtype=float)
+
+
+@pytest.fixture
+def fits():
+    Counting.fits = 0
+    return lambda: Counting.fits
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return make_blobs(120, centers=4, n_features=5, cluster_std=3.0, random_state=1)
+
+
+def logistic():
+    return LogisticRegression(max_iter=500)
+
+
+# -- the two helpers ---------------------------------------------------------------------------------------------
+
+
+def test_cdd_vectors():
+    two = cluster_distance_difference(POINTS, [[0, 0], [4, 0]])
+    np.testing.assert_array_equal(two, [4, 2, 0, 3, 0])
+    assert np.argsort(two, kind="stable").tolist() == [2, 4, 1, 3, 0]
+    three = cluster_distance_difference(POINTS, [[0, 0], [4, 0], [2, 4]])
+    np.testing.assert_allclose(three, [4, 2, 0, 3, 2.605551275464], atol=1e-11)
+    assert np.argsort(three, kind="stable").tolist() == [2, 1, 4, 3, 0]
+
+
+def slow_cdd(X, centers):
+    values = []
+    for x in np.asarray(X, dtype=np.float64):
+        first, second = sorted(float(np.sqrt(((x - c) ** 2).sum())) for c in np.asarray(centers, dtype=np.float64))[:2]
+        values.append(second - first)
+    return np.array(values)
+
+
+@pytest.mark.parametrize(("n", "d", "k"), [(1, 1, 2), (7, 3, 2), (23, 40, 9), (11, 2, 30)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cdd_equals_the_slow_loop_in_blocks(n, d, k, dtype, monkeypatch):
+    monkeypatch.setattr("skal.utils._sub_pools._BLOCK", 3 * max(d, k))
+    rng = np.random.default_rng([n, d, k])
+    # Far from the origin, where squares would lose their digits.
+    X, centers = (rng.normal(1000, 1, (m, d)).astype(dtype) for m in (n, k))
+    fast = cluster_distance_difference(X, centers)
+    assert fast.dtype == np.float64 and (fast >= 0).all()
+    np.testing.assert_allclose(fast, slow_cdd(X, centers), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("X", "centers", "message"),
+    [
+        (POINTS, [[0.0, 0.0]], "needs at least two centers. Got 1"),
+        (POINTS, [[0.0], [1.0]], r"shapes \(n, d\) and \(k, d\). Got \(5, 2\) and \(2, 1\)"),
+        (POINTS[0], [[0.0], [1.0]], "shapes"),
+        ([[np.nan, 0.0]], [[0.0, 1.0], [1.0, 1.0]], "must be finite"),
+    ],
+)
+def test_cdd_errors(X, centers, message):
+    with pytest.raises(ValueError, match=message):
+        cluster_distance_difference(X, centers)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_bounds_vectors(beta):
+    assert [sub_pool_bounds(i, 50, 5, beta) for i in range(5)] == PAPER[beta]
+    assert [sub_pool_bounds(i, 50, 5, beta, indexing="repository") for i in range(5)] == REPOSITORY[beta]
+
+
+def slow_bounds(i, n, n_rounds, beta, indexing="paper"):
+    """Eq. 6 in exact fractions."""
+    beta, share = Fraction(str(beta)), Fraction(n, n_rounds)
+    if i == 0:
+        low, high = Fraction(0), beta * share
+    elif i == n_rounds - 1:
+        low, high = n - beta * share, Fraction(n)
+    else:
+        place = i if indexing == "paper" else i + 1
+        half = (beta - 1) * share / 2
+        low, high = place * share - half, (place + 1) * share + half
+    low, high = max(0, low.__floor__()), high.__floor__()
+    return low, min(high, n) if indexing == "paper" or i in (0, n_rounds - 1) else high
+
+
+@pytest.mark.parametrize("indexing", ["paper", "repository"])
+def test_bounds_are_exact(indexing):
+    for n in (1, 7, 30, 100, 50_000):
+        for n_rounds in (1, 2, 3, 7, 10):
+            for beta in (0.1, 0.3, 0.7, 1.0, 1.1, 1.3, 2.5, 9.0, 40.0):
+                for i in range(n_rounds):
+                    expected = slow_bounds(i, n, n_rounds, beta, indexing)
+                    assert sub_pool_bounds(i, n, n_rounds, beta, indexing) == expected, (i, n, n_rounds, beta)
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "message"),
+    [
+        ((0, 50, 5, 0), ValueError, r"The 'beta' of sub_pool_bounds must be a float in \(0.0, inf\). Got 0 instead."),
+        ((0, 50, 5, -1.0), ValueError, "'beta'"),
+        ((0, 50, 5, np.nan), ValueError, "'beta'"),
+        ((5, 50, 5, 1.0), ValueError, "must be below n_rounds=5: the schedule is over by then. Got 5 instead."),
+        ((-1, 50, 5, 1.0), ValueError, "'round' of sub_pool_bounds must be at least 0. Got -1"),
+        ((0, 0, 5, 1.0), ValueError, "'n_samples' of sub_pool_bounds must be at least 1. Got 0"),
+        ((0, 50, 0, 1.0), ValueError, "'n_rounds' of sub_pool_bounds must be at least 1. Got 0"),
+        ((0, 50, 2.5, 1.0), TypeError, "'n_rounds' of sub_pool_bounds must be an integer. Got 2.5"),
+        ((True, 50, 2, 1.0), TypeError, "'round' of sub_pool_bounds must be an integer. Got True"),
+        ((0, 50, 5, 1.0, "code"), ValueError, "must be 'paper' or 'repository'. Got 'code'"),
+    ],
+)
+def test_bounds_errors(args, error, message):
+    with pytest.raises(error, match=message):
+        sub_pool_bounds(*args)
+
+
+# -- selection ---------------------------------------------------------------------------------------------------
+
+
+def test_whole_pass_vector(monkeypatch):
+    """Ten items, five rounds of one: the order is that of the first feature."""
+    order = [3, 7, 0, 9, 1, 5, 8, 2, 6, 4]
+    confidence = [0.9, 0.3, 0.6, 0.8, 0.7, 0.5, 0.95, 0.4, 0.55, 0.85]
+    X = np.column_stack([np.argsort(order), confidence])
+    monkeypatch.setattr(BAL, "_order_by", lambda self, X, pool, n_classes: X[:, 0])
+    learner = ActiveLearner(Known(), BAL(beta=1.5, n_rounds=5))
+    items, picks = np.arange(10), []
+    for _ in range(5):
+        query_idx, _ = learner.query(X[items])
+        picks.append(int(items[query_idx[0]]))
+        learner.teach(X[items[query_idx]], [0])
+        items = np.delete(items, query_idx)
+    assert picks == [3, 7, 1, 5, 2]
+
+
+def test_confidence_vectors():
+    """After the schedule the whole pool is ranked: by probabilities, and by softmax of the unit logits."""
+    plain = BAL(n_rounds=1, n_clusters=2, random_state=0).select(Linear(3), LOGITS, 4)
+    assert plain[0].tolist() == [3, 1, 2, 0]
+    largest = [0.999831218758, 0.451862761878, 0.523128733657, 0.367165401111]
+    np.testing.assert_allclose(plain[1], 1 - np.array(largest)[plain[0]], atol=1e-11)
+    unit = BAL(n_rounds=1, n_clusters=2, normalize_logits=True, random_state=0).select(Linear(3), LOGITS, 4)
+    assert unit[0].tolist() == [3, 2, 0, 1]
+    largest = [0.562398264267, 0.576116884766, 0.440726304327, 0.371957365467]
+    np.testing.assert_allclose(unit[1], 1 - np.array(largest)[unit[0]], atol=1e-11)
+
+
+def slow_places(X, n_clusters, seed, descending):
+    """Place of each row of `X` in the order."""
+    kmeans = KMeans(n_clusters, n_init="auto", random_state=sklearn_seed(make_generator(seed))).fit(X)
+    cdd = slow_cdd(X, kmeans.cluster_centers_)
+    order = sorted(range(len(X)), key=lambda i: cdd[i])
+    if descending:
+        order.reverse()
+    return {i: place for place, i in enumerate(order)}
+
+
+def slow_pick(places, left, confidence, start, stop, k):
+    """Least confident of the sub-pool; where it runs short, then the nearest outside it."""
+    inside = [i for i in left if start <= places[i] < stop]
+    inside.sort(key=lambda i: confidence[i])
+    picked = inside[:k]
+    outside = [i for i in left if i not in inside]
+    outside.sort(key=lambda i: (start - places[i] if places[i] < start else places[i] - stop + 1, confidence[i]))
+    picked += outside[: k - len(picked)]
+    return sorted(picked, key=lambda i: confidence[i])
+
+
+@pytest.mark.parametrize("cold", [True, False])
+@pytest.mark.parametrize("reorder", [True, False])
+@pytest.mark.parametrize(
+    ("beta", "k", "indexing", "order"),
+    [
+        (1.0, 6, "paper", "ascending"),
+        (0.3, 14, "paper", "ascending"),
+        (1.7, 9, "repository", "ascending"),
+        (1.2, 15, "paper", "descending"),
+        (4.0, 11, "paper", "ascending"),
+    ],
+)
+def test_equals_the_slow_loop_over_a_whole_schedule(cold, reorder, beta, k, indexing, order):
+    """The pool shrinks by np.delete, or is shuffled between queries as well; two rounds run past the schedule."""
+    X, y = make_blobs(120, centers=4, n_features=5, cluster_std=3.0, random_state=3)
+    n_rounds, rng = 5, np.random.default_rng(0)
+    strategy = BAL(n_clusters=4, beta=beta, n_rounds=n_rounds, indexing=indexing, order=order, random_state=7)
+    start = [] if cold else list(range(100, 112))
+    items = np.array([i for i in range(120) if i not in start])
+    # The run begins with the pool on top and the labelled data below.
+    rows = [*items.tolist(), *start]
+    by_row = slow_places(X[rows], 4, 7, order == "descending")
+    places = {item: by_row[row] for row, item in enumerate(rows)}
+    learner = ActiveLearner(logistic(), strategy, *((X[start], y[start]) if start else ()))
+    rounds = range(0, 7) if cold else range(1, 7)
+    for cycle in rounds:
+        if len(items) < k:
+            break
+        query_idx, scores = strategy.select(learner, X[items], k)
+        picked = items[query_idx].tolist()
+        if cycle == 0:
+            assert picked == sorted(items.tolist(), key=lambda i: places[i])[:k]
+        else:
+            confidence = dict(zip(items.tolist(), learner.predict_proba(X[items]).max(axis=1)))
+            bounds = slow_bounds(cycle, 120, n_rounds, beta, indexing) if cycle < n_rounds else (0, 120)
+            assert picked == slow_pick(places, items.tolist(), confidence, *bounds, k), cycle
+            np.testing.assert_allclose(scores, [1 - confidence[i] for i in picked])
+        learner.query(X[items], n_instances=k)
+        learner.teach(X[picked], y[picked])
+        items = np.delete(items, query_idx)
+        if reorder:
+            rng.shuffle(items)
+    assert cycle >= n_rounds or len(items) < k
+
+
+def test_cold_start_takes_the_hardest_and_scores_them(blobs):
+    X, _ = blobs
+    query_idx, scores = BAL(n_clusters=4, n_rounds=3, random_state=0).select(ActiveLearner(logistic()), X, 10)
+    kmeans = KMeans(4, n_init="auto", random_state=sklearn_seed(make_generator(0))).fit(X)
+    cdd = slow_cdd(X, kmeans.cluster_centers_)
+    assert query_idx.tolist() == np.argsort(cdd, kind="stable")[:10].tolist()
+    np.testing.assert_allclose(scores, -cdd[query_idx])
+    easiest, scores = BAL(n_clusters=4, n_rounds=3, order="descending", random_state=0).select(
+        ActiveLearner(logistic()), X, 10
+    )
+    assert sorted(easiest.tolist()) == sorted(np.argsort(cdd)[-10:].tolist())
+    np.testing.assert_allclose(scores, cdd[easiest])
+
+
+def test_pretext_gives_the_features(blobs):
+    X, y = blobs
+    learner = ActiveLearner(logistic(), RandomSampling(), X[:20], y[:20])
+    pca = PCA(2, random_state=0)
+    given = BAL(pretext=pca, n_rounds=4, random_state=0).select(learner, X[20:], 8)
+    assert not hasattr(pca, "components_")
+    places = slow_places(pca.fit_transform(np.vstack([X[20:], X[:20]])), 4, 0, False)
+    confidence = learner.predict_proba(X[20:]).max(axis=1)
+    assert given[0].tolist() == slow_pick(places, range(100), confidence, *slow_bounds(1, 120, 4, 1.2), 8)
+    frozen = BAL(pretext=FrozenEstimator(pca), n_rounds=4, random_state=0).select(learner, X[20:], 8)
+    np.testing.assert_array_equal(given[0], frozen[0])
+
+
+# -- a run, and how it is remembered -----------------------------------------------------------------------------
+
+
+def run(learner, X, y, k=6, n=3, strategy=None, shuffle=None, **params):
+    """Query and teach; what was picked, by position in `X`."""
+    items, picks = np.arange(len(X)), []
+    for _ in range(n):
+        if shuffle is not None:
+            shuffle.shuffle(items)
+        query_idx = learner.query(X[items], n_instances=k, **params)[0]
+        picks.append(items[query_idx].tolist())
+        learner.teach(X[items[query_idx]], y[items[query_idx]])
+        items = np.delete(items, query_idx)
+    return picks
+
+
+def counting(**params):
+    return BAL(pretext=Counting(), **{"n_clusters": 4, "n_rounds": 4, "random_state": 0, **params})
+
+
+@pytest.mark.parametrize("cold", [True, False])
+def test_the_pretext_is_fitted_once_in_a_run(cold, blobs, fits):
+    X, y = blobs
+    expected = None
+    twin = functools.partial(bal_sampling, pretext=Counting(), n_clusters=4, n_rounds=4, random_state=0)
+    for strategy in (counting(), twin):
+        Counting.fits = 0
+        learner = ActiveLearner(logistic(), strategy, *(() if cold else (X[:10], y[:10])))
+        picks = run(learner, X[10:], y[10:])
+        assert fits() == 1
+        assert expected is None or picks == expected
+        expected = picks
+
+
+def test_learner_data_are_the_first_selection(blobs):
+    """What is queried after a given start equals what is queried after a first round that chose it."""
+    X, y = blobs
+    cold = ActiveLearner(logistic(), counting())
+    first = cold.query(X, n_instances=10)[0]
+    cold.teach(X[first], y[first])
+    rest = np.delete(np.arange(120), first)
+    warm = ActiveLearner(logistic(), counting(), X[first], y[first])
+    # The same rows in another order: k-means may begin elsewhere, so only the sub-pools are compared.
+    one, two = cold.query_strategy, warm.query_strategy
+    one.select(cold, X[rest], 5)
+    two.select(warm, X[rest], 5)
+    assert one._memory.run.cycle(view_pool(cold, X[rest])) == two._memory.run.cycle(view_pool(warm, X[rest])) == 1
+
+
+def test_a_round_is_not_counted_twice(blobs):
+    X, y = blobs
+    learner = ActiveLearner(logistic(), counting(), X[:10], y[:10])
+    first = learner.query(X[10:], n_instances=5)[0]
+    np.testing.assert_array_equal(first, learner.query(X[10:], n_instances=5)[0])
+
+
+@pytest.mark.parametrize("kind", ["bare", "twin"])
+def test_without_a_learner_that_counts_the_sizes_tell_the_round(kind, blobs):
+    X, y = blobs
+    start, expected_learner = slice(0, 10), ActiveLearner(logistic(), counting(), X[:10], y[:10])
+    expected = run(expected_learner, X[10:], y[10:], n=4)
+    labeled_X, labeled_y, items, picks = X[start], y[start], np.arange(110), []
+    strategy, pretext, model = counting(), Counting(), logistic()
+    for _ in range(4):
+        model.fit(labeled_X, labeled_y)
+        labeled = {"X_training": labeled_X, "y_training": labeled_y}
+        if kind == "bare":
+            query_idx = strategy.select(model, X[10:][items], 6, **labeled)[0]
+        else:
+            query_idx, _ = bal_sampling._scored(
+                model, X[10:][items], 6, pretext=pretext, n_clusters=4, n_rounds=4, random_state=0, **labeled
+            )
+        picks.append(items[query_idx].tolist())
+        labeled_X = np.vstack([labeled_X, X[10:][items[query_idx]]])
+        labeled_y = np.concatenate([labeled_y, y[10:][items[query_idx]]])
+        items = np.delete(items, query_idx)
+    assert picks == expected
+
+
+def test_overrides_for_one_call_keep_the_order(blobs, fits):
+    X, y = blobs
+    learner = ActiveLearner(logistic(), counting(), X[:10], y[:10])
+    learner.query(X[10:], n_instances=5, beta=2.0)
+    wide = learner.query(X[10:], n_instances=40, beta=4.0)[0]
+    narrow = learner.query(X[10:], n_instances=40, beta=0.4)[0]
+    assert fits() == 1
+    assert set(wide.tolist()) != set(narrow.tolist())
+
+
+def test_another_run_gets_its_own_order(blobs, fits):
+    """Neither the next run of the same strategy nor one at the same time sees what another left."""
+    X, y = blobs
+    A, B = slice(0, 70), slice(50, 120)
+    alone = [run(ActiveLearner(logistic(), counting()), X[part], y[part]) for part in (A, B)]
+    strategy = counting()
+    assert [run(ActiveLearner(logistic(), strategy), X[part], y[part]) for part in (A, B)] == alone
+    # A part of the same data is another run, too.
+    part = slice(0, 40)
+    expected = run(ActiveLearner(logistic(), counting()), X[part], y[part])
+    assert run(ActiveLearner(logistic(), strategy), X[part], y[part]) == expected
+    Counting.fits = 0
+    learners = [ActiveLearner(logistic(), strategy) for _ in range(2)]
+    left = [np.arange(70), np.arange(70)]
+    picks = [[], []]
+    for _ in range(3):
+        for i, part in enumerate((A, B)):
+            query_idx = learners[i].query(X[part][left[i]], n_instances=6)[0]
+            picks[i].append(left[i][query_idx].tolist())
+            learners[i].teach(X[part][left[i][query_idx]], y[part][left[i][query_idx]])
+            left[i] = np.delete(left[i], query_idx)
+    assert picks == alone
+    assert fits() == 2
+
+
+def test_new_samples_and_new_settings_make_the_order_anew(blobs, fits):
+    X, y = blobs
+    learner = ActiveLearner(logistic(), counting(), X[:10], y[:10])
+    run(learner, X[10:80], y[10:80], n=2)
+    assert fits() == 1
+    learner.query(X[20:100], n_instances=2)
+    assert fits() == 2
+    learner.query(X[30:90], n_instances=2)  # all of them known
+    assert fits() == 2
+    learner.query_strategy.set_params(pretext__scale=2.0)
+    learner.query(X[30:90], n_instances=2)
+    assert fits() == 3
+    learner.query_strategy.set_params(n_clusters=3)
+    learner.query(X[30:90], n_instances=2)
+    assert fits() == 4
+    learner.query_strategy.set_params(beta=1.0, normalize_logits=True, order="descending", n_rounds=9)
+    learner.query(X[30:90], n_instances=2)
+    assert fits() == 4
+
+
+def test_pickle_keeps_the_run_and_clone_drops_it(blobs, fits):
+    X, y = blobs
+    learner = ActiveLearner(logistic(), counting(), X[:10], y[:10])
+    expected = run(learner, X[10:], y[10:], n=3)
+    learner = ActiveLearner(logistic(), counting(), X[:10], y[:10])
+    assert run(learner, X[10:], y[10:], n=1) == expected[:1]
+    again, before = pickle.loads(pickle.dumps(learner)), fits()
+    rest = np.delete(np.arange(110), expected[0])
+    query_idx = again.query(X[10:][rest], n_instances=6)[0]
+    assert rest[query_idx].tolist() == expected[1]
+    assert fits() == before
+    learner = ActiveLearner(logistic(), counting(random_state=None), X[:10], y[:10])
+    run(learner, X[10:], y[10:], n=1)
+    again = pickle.loads(pickle.dumps(learner))
+    left = X[10:][~(X[10:, None] == learner.X_training).all(axis=2).any(axis=1)]
+    np.testing.assert_array_equal(again.query(left, n_instances=6)[0], learner.query(left, n_instances=6)[0])
+    twin = clone(learner.query_strategy)
+    assert twin._memory.run is None and twin._memory is not learner.query_strategy._memory
+
+
+def test_float32_copies_are_the_same_samples(blobs, fits):
+    X, y = blobs
+    learner = ActiveLearner(logistic(), counting(), X[:10].astype(np.float32), y[:10])
+    run(learner, X[10:], y[10:])
+    assert learner.X_training.dtype == np.float32
+    assert fits() == 1
+
+
+@pytest.mark.parametrize("container", [pd.DataFrame, torch.tensor, lambda X: [row.tolist() for row in X]])
+def test_containers(container, blobs, fits):
+    X, y = blobs
+    expected = run(ActiveLearner(logistic(), counting(), X[:10], y[:10]), X[10:], y[10:])
+    Counting.fits = 0
+    learner, items, picks = ActiveLearner(logistic(), counting(), container(X[:10]), y[:10]), np.arange(110), []
+    for _ in range(3):
+        query_idx = learner.query(container(X[10:][items]), n_instances=6)[0]
+        picks.append(items[query_idx].tolist())
+        learner.teach(container(X[10:][items[query_idx]]), y[10:][items[query_idx]])
+        items = np.delete(items, query_idx)
+    assert (picks, fits()) == (expected, 1)
+
+
+def test_pipeline_is_refitted_and_the_order_stays(blobs, fits):
+    X, y = blobs
+    model = make_pipeline(StandardScaler(), logistic())
+    for start in ((), (X[:10], y[:10])):
+        Counting.fits = 0
+        run(ActiveLearner(clone(model), counting(), *start), X[10:], y[10:])
+        assert fits() == 1
+
+
+def test_duplicates_share_a_place():
+    X = np.vstack([np.repeat([[0.0, 0.0]], 6, axis=0), np.random.default_rng(0).normal(5, 1, (30, 2))])
+    learner = ActiveLearner(logistic(), counting(n_clusters=3), X[-4:], [0, 1, 0, 1])
+    learner.query(X[:-4], n_instances=3)
+    places = learner.query_strategy._memory.run.places
+    assert len(places) == 31 and max(places.values()) <= 35
+    assert len(set(learner.query(X[:-4], n_instances=32)[0].tolist())) == 32
+
+
+def test_texts_with_a_pretext(fits):
+    texts = [f"{a} {b} {c}" for a in ("red", "blue") for b in ("cat", "dog", "cow") for c in ("runs", "sleeps", "eats")]
+    y = np.array([text.startswith("red") for text in texts])
+    vectorizer = make_pipeline(TfidfVectorizer(), PCA(3, random_state=0))
+    model = make_pipeline(TfidfVectorizer(), logistic())
+    learner = ActiveLearner(model, BAL(pretext=None, n_rounds=4), texts[:4] + texts[-4:], np.r_[y[:4], y[-4:]])
+    assert len(learner.query(texts[4:-4], n_instances=3)[0]) == 3
+    with pytest.raises(ValueError, match=r"BAL needs samples that are numbers.*pass BAL\(pretext=...\)"):
+        ActiveLearner(RandomForestClassifier(), BAL(n_clusters=2, n_rounds=3)).query(texts)
+    cold = ActiveLearner(RandomForestClassifier(), BAL(pretext=vectorizer, n_clusters=2, n_rounds=3))
+    assert len(cold.query(texts, n_instances=3)[0]) == 3
+
+
+# -- in the loop -------------------------------------------------------------------------------------------------
+
+
+def test_the_loop_knows_its_rounds(blobs):
+    X, y = blobs
+    loops = [
+        ActiveLearningClassifier(
+            logistic(), BAL(n_clusters=4, n_rounds=n_rounds), init_strategy="query_strategy", n_initial=12,
+            n_instances=6, n_queries=3, random_state=0,
+        ).fit(X, y)
+        for n_rounds in (None, 4, 9)
+    ]  # fmt: skip
+    assert loops[0].queried_idx_.tolist() == loops[1].queried_idx_.tolist() != loops[2].queried_idx_.tolist()
+
+
+def test_random_start_in_the_loop_counts_as_the_first_round(blobs):
+    """The strategy first meets such a run at its round 1, which is the schedule's."""
+    X, y = blobs
+    al = ActiveLearningClassifier(logistic(), counting(), n_initial=12, n_instances=6, n_queries=3, random_state=0)
+    al.fit(X, y)
+    warm = ActiveLearner(logistic(), counting(), X[al.queried_idx_[:12]], y[al.queried_idx_[:12]])
+    rest = np.delete(np.arange(120), al.queried_idx_[:12])
+    rest.sort()
+    picks = run(warm, X[rest], y[rest], n=3)
+    assert rest[np.concatenate(picks)].tolist() == al.queried_idx_[12:].tolist()
+
+
+def test_grid_search_over_beta(blobs):
+    X, y = blobs
+    al = ActiveLearningClassifier(
+        logistic(), BAL(pretext=PCA(2)), n_initial=12, n_instances=6, n_queries=2, random_state=0
+    )
+    grid = {"query_strategy__beta": [0.5, 2.0], "query_strategy__pretext__n_components": [2, 3]}
+    search = GridSearchCV(al, grid, cv=2)
+    assert search.fit(X, y).best_estimator_.n_labels_ == 24
+
+
+def test_cold_network_tells_its_classes(blobs):
+    X, y = blobs
+    net = DeepClassifier(nn.Linear(5, 4), classes=range(4), max_epochs=2, random_state=0)
+    strategy = BAL(n_rounds=3, random_state=0)
+    picks = run(ActiveLearner(net, strategy), X, y, n=3)
+    assert picks == run(ActiveLearner(clone(net), clone(strategy).set_params(n_clusters=4)), X, y, n=3)
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", [BAL(n_clusters=2), PT4AL(pretext=PCA(1))])
+@pytest.mark.parametrize("cold", [True, False])
+def test_no_number_of_rounds(strategy, cold, blobs):
+    X, y = blobs
+    learner = ActiveLearner(logistic(), strategy, *(() if cold else (X[:10], y[:10])))
+    name = type(strategy).__name__
+    message = rf"{name} needs the number of rounds.*{name}\(n_rounds=...\).*learner.n_rounds"
+    with pytest.raises(ValueError, match=message):
+        learner.query(X[10:])
+    learner.n_rounds = 4
+    assert len(learner.query(X[10:])[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"beta": 0}, r"The 'beta' parameter of BAL must be a float in the range \(0.0, inf\). Got 0 instead."),
+        ({"beta": -1.5}, "'beta' parameter of BAL must be"),
+        ({"beta": "x"}, "'beta' parameter of BAL must be"),
+        ({"n_clusters": 1}, "'n_clusters' parameter of BAL must be"),
+        ({"n_rounds": 0}, "'n_rounds' parameter of BAL must be"),
+        ({"indexing": "code"}, "'indexing' parameter of BAL must be a str among"),
+        ({"order": "up"}, "'order' parameter of BAL must be a str among"),
+        ({"normalize_logits": 3}, "'normalize_logits' parameter of BAL must be"),
+        ({"pretext": 3}, "'pretext' parameter of BAL must be an object implementing 'fit' and 'transform'"),
+        ({"random_state": "x"}, "'random_state' parameter of BAL must be"),
+    ],
+)
+def test_parameters_out_of_range(params, message, blobs):
+    X, y = blobs
+    learner = ActiveLearner(logistic(), BAL(**{"n_rounds": 3, **params}), X[:10], y[:10])
+    with pytest.raises(ValueError, match=message):
+        learner.query(X[10:])
+
+
+def test_fewer_samples_than_clusters(blobs):
+    X, y = blobs
+    learner = ActiveLearner(logistic(), BAL(n_rounds=3, n_clusters=21), X[:10], y[:10])
+    with pytest.raises(ValueError, match="n_clusters of BAL must be at most the number of samples.*20. Got 21 instead"):
+        learner.query(X[10:20])
+
+
+def test_cold_without_a_number_of_clusters(blobs):
+    with pytest.raises(ValueError, match=r"BAL needs n_clusters while there is no model.*BAL\(n_clusters=...\)"):
+        ActiveLearner(logistic(), BAL(n_rounds=3)).query(blobs[0])
+
+
+def test_all_features_equal():
+    X = np.ones((20, 3))
+    cold = ActiveLearner(logistic(), BAL(n_rounds=3, n_clusters=2))
+    with pytest.warns(UserWarning, match="All samples have the same features"):
+        query_idx, _ = cold.query(X, n_instances=4)
+    assert query_idx.tolist() == [0, 1, 2, 3]
+    cold.teach(X[:4], [0, 1, 0, 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(set(cold.query(X[4:], n_instances=10)[0].tolist())) == 10
+
+
+def test_two_distinct_features_for_three_clusters():
+    """A repeated centre would make all its samples look like the border."""
+    X = np.repeat([[0.0], [1.0]], 5, axis=0)
+    learner = ActiveLearner(logistic(), BAL(n_rounds=2, n_clusters=3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, scores = learner.query_strategy.select(learner, X, 10)
+    np.testing.assert_allclose(scores, -1)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_cold_pool_must_be_finite(bad, blobs):
+    X = blobs[0].copy()
+    X[3, 1] = bad
+    learner = ActiveLearner(logistic(), BAL(n_rounds=3, n_clusters=2))
+    with pytest.raises(ValueError, match="(?i)features of BAL contains nan|infinity"):
+        learner.query(X)
+    assert learner.query_strategy._memory.run is None
+
+
+def test_normalized_logits_need_logits(blobs):
+    X, y = blobs
+    learner = ActiveLearner(RandomForestClassifier(5), BAL(n_rounds=3, normalize_logits=True), X[:20], y[:20])
+    with pytest.raises(PoolCapabilityError, match="BAL needs `logits`, which RandomForestClassifier"):
+        learner.query(X[20:])
+
+
+def test_no_probabilities(blobs):
+    X, y = blobs
+    learner = ActiveLearner(RidgeClassifier(), BAL(n_rounds=3), X[:20], y[:20])
+    with pytest.raises(PoolCapabilityError, match="BAL needs class probabilities, which RidgeClassifier does"):
+        learner.query(X[20:])
+
+
+def test_a_failed_query_leaves_the_run(blobs, fits):
+    X, y = blobs
+    learner = ActiveLearner(logistic(), counting(), X[:10], y[:10])
+    expected = learner.query(X[10:], n_instances=5)[0]
+    with pytest.raises(ValueError, match="n_clusters of BAL"):
+        learner.query(X[10:], n_instances=5, n_clusters=500)
+    np.testing.assert_array_equal(learner.query(X[10:], n_instances=5)[0], expected)

@@ -1,0 +1,119 @@
+"""k-means++ and k-centre on inner products against loops over the vectors; the samples nearest to centres."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from skal.utils._clustering import (
+    fit_kmeans,
+    k_center_greedy,
+    kmeans_plus_plus,
+    nearest_of_clusters,
+    squared_distances,
+)
+
+
+def sq(X):
+    return np.einsum("ij,ij->i", X, X)
+
+
+def slow_kmeans_plus_plus(X, n_picks, rng):
+    """The definition with dense vectors and the same draws."""
+    picks = [int(rng.choice([i for i in range(len(X)) if X[i] @ X[i] == max(x @ x for x in X)]))]
+    values = [X[picks[0]] @ X[picks[0]]]
+    while len(picks) < n_picks:
+        nearest = np.array([min(((x - X[j]) ** 2).sum() for j in picks) for x in X])
+        target = rng.random() * nearest.sum()
+        picks.append(next(i for i in range(len(X)) if nearest[: i + 1].sum() > target))
+        values.append(nearest[picks[-1]])
+    return picks, values
+
+
+@pytest.mark.parametrize(("n", "d", "n_picks"), [(1, 1, 1), (7, 2, 7), (30, 5, 12)])
+def test_kmeans_plus_plus_equals_the_slow_loop(n, d, n_picks):
+    X = np.random.default_rng([n, d]).standard_normal((n, d))
+    picks, values = kmeans_plus_plus(sq(X), lambda i: X @ X[i], n_picks, np.random.default_rng(3))
+    expected = slow_kmeans_plus_plus(X, n_picks, np.random.default_rng(3))
+    assert picks.tolist() == expected[0]
+    np.testing.assert_allclose(values, expected[1], atol=1e-9)
+
+
+def test_kmeans_plus_plus_draws_in_proportion_to_the_squared_distance():
+    X = np.array([[10.0], [9.0], [8.0], [7.0]])  # squared distances from the first: 1, 4, 9
+    counts = np.zeros(4)
+    for seed in range(1400):
+        counts[kmeans_plus_plus(sq(X), lambda i: X @ X[i], 2, np.random.default_rng(seed))[0][1]] += 1
+    # 100, 400 and 900 expected; four standard deviations
+    assert counts[0] == 0
+    assert (np.abs(counts[1:] - [100, 400, 900]) < [39, 68, 72]).all()
+
+
+@pytest.mark.parametrize("d", [3, 300])
+def test_kmeans_plus_plus_never_picks_twice(d):
+    """Duplicates, whose distances are rounding: each distinct vector comes before any second copy."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(1000 * rng.standard_normal((3, d)), 20, axis=0)[rng.permutation(60)]
+    picks, values = kmeans_plus_plus(sq(X), lambda i: X @ X[i], 60, rng)
+    assert sorted(picks.tolist()) == list(range(60))
+    assert len(np.unique(X[picks[:3]], axis=0)) == 3
+    assert (values[3:] == 0).all()
+
+
+def test_kmeans_plus_plus_of_zeros_is_uniform():
+    X, counts = np.zeros((5, 2)), np.zeros(5)
+    for seed in range(500):
+        counts[kmeans_plus_plus(sq(X), lambda i: X @ X[i], 2, np.random.default_rng(seed))[0]] += 1
+    assert np.abs(counts - 200).max() < 45  # four standard deviations
+
+
+@pytest.mark.parametrize("farthest", [1, 64])
+@pytest.mark.parametrize(("n", "d", "n_centers"), [(1, 1, 1), (12, 2, 3), (40, 6, 1)])
+def test_k_center_equals_the_slow_loop(n, d, n_centers, farthest, monkeypatch):
+    monkeypatch.setattr("skal.utils._clustering._FARTHEST", farthest)
+    monkeypatch.setattr("skal.utils._clustering._ROWS", 5)
+    rng = np.random.default_rng([n, d])
+    X, centers = rng.standard_normal((n, d)), list(rng.standard_normal((n_centers, d)))
+    closest = np.array([min(((x - c) ** 2).sum() for c in centers) for x in X])
+    before = closest.copy()
+    picks, radii = k_center_greedy(X, closest, n, rng)
+    np.testing.assert_array_equal(closest, before)
+    assert sorted(picks.tolist()) == list(range(n))
+    for pick, radius in zip(picks, radii):
+        distances = [min(((x - c) ** 2).sum() for c in centers) for x in X]
+        assert distances[pick] == pytest.approx(max(distances), abs=1e-9)
+        assert radius == pytest.approx(max(distances), abs=1e-9)
+        centers.append(X[pick])
+
+
+def test_squared_distances_of_copies_are_zero():
+    rng = np.random.default_rng(0)
+    X = 1e6 + rng.standard_normal((5, 200))
+    twice = np.vstack([X, X])
+    distances = squared_distances(twice @ X.T, sq(twice)[:, None], sq(X))
+    assert (distances >= 0).all()
+    assert (np.diag(distances) == 0).all()
+    assert (np.diag(distances[5:]) == 0).all()
+
+
+@pytest.mark.parametrize("batch_size", [None, 10])
+def test_kmeans_is_seeded_and_quiet(batch_size):
+    X = np.repeat(np.random.default_rng(0).standard_normal((3, 2)), 5, axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = fit_kmeans(X, 6, np.random.default_rng(1), batch_size=batch_size)
+        second = fit_kmeans(X, 6, np.random.default_rng(1), batch_size=batch_size)
+    np.testing.assert_array_equal(first[0], second[0])
+    assert first[1].shape == (6, 2)
+
+
+def test_nearest_of_clusters(monkeypatch):
+    monkeypatch.setattr("skal.utils._clustering._ROWS", 7)
+    rng = np.random.default_rng(0)
+    X, centers, labels = rng.standard_normal((40, 3)), rng.standard_normal((6, 3)), rng.integers(0, 5, size=40)
+    nearest, distances = nearest_of_clusters(X, labels, centers)
+    expected = [np.linalg.norm(x - centers[label]) for x, label in zip(X, labels)]
+    np.testing.assert_allclose(distances, expected)
+    assert sorted(nearest.tolist()) == sorted(
+        min((i for i in range(40) if labels[i] == k), key=lambda i: expected[i]) for k in range(5)
+    )
