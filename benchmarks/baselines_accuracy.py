@@ -196,9 +196,8 @@ def write_page_parts(task, record, docs):
     lines = [",".join(["strategy", *heads, "area", "difference to random", "verdict", "query s"])]
     for name, row in rows:
         mean = 100 * np.array(row["accuracy"]).mean(axis=0)
-        difference = "" if row["area_difference"] is None else (
-            f'"{100 * row["area_difference"]:+.2f} [{100 * row["area_low"]:+.2f}, {100 * row["area_high"]:+.2f}]"'
-        )  # fmt: skip
+        interval = [row[key] for key in ("area_difference", "area_low", "area_high")]
+        difference = "" if None in interval else '"{:+.2f} [{:+.2f}, {:+.2f}]"'.format(*(100 * x for x in interval))
         values = [f"{mean[i]:.1f}" for i in points] + [f"{100 * row['area']:.2f}", difference]
         lines.append(",".join([f"`{name}`", *values, row["area_verdict"], f"{row['query_seconds']:.2f}"]))
     (folder / f"{task}.csv").write_text("\n".join(lines) + "\n")

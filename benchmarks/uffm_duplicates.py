@@ -108,8 +108,13 @@ def strategies():
         "UFFM(entropy)": UFFM(descriptor=given, random_state=0),
         "UFFM(entropy), as printed": UFFM(descriptor=given, resampling="printed", random_state=0),
         "UFFM(entropy), ratio 2": UFFM(descriptor=given, sampling_ratio=2.0, random_state=0),
+        "UFFM(entropy), fraction 0.01": UFFM(descriptor=given, similar_fraction=0.01, random_state=0),
+        "UFFM(entropy), ratio 2, fraction 0.01": UFFM(
+            descriptor=given, sampling_ratio=2.0, similar_fraction=0.01, random_state=0
+        ),
         "UFFM(entropy), own embeddings": UFFM(random_state=0),
         "PatraBruzzone(entropy)": PatraBruzzone(descriptor=given, random_state=0),
+        "PatraBruzzone(entropy), ratio 2": PatraBruzzone(descriptor=given, sampling_ratio=2.0, random_state=0),
         "margin": MarginSampling(random_state=0),
         "UFFM(margin)": UFFM(MarginSampling(), descriptor=given, random_state=0),
         "DECERN": DECERN(random_state=0),

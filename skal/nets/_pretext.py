@@ -57,8 +57,8 @@ class RotationPretext(TransformerMixin, BaseEstimator):
     module : nn.Module class or instance, callable that returns one, str or None, default=None
         The network, with logits (n, 4) as its output. None is VGG16 for small images, with batch normalization and
         512 features. A class whose constructor has a parameter `n_classes`, `num_classes`, `n_outputs`, `num_outputs`
-        or `out_features` is told 4; an instance is copied; a str names a torchvision classifier, such as
-        "resnet18", which gets a head of four outputs.
+        or `out_features` is told 4; an instance is copied, weights and all; a str names a torchvision classifier, such
+        as "resnet18", which gets a head of four outputs.
     max_epochs : int >= 1, default=120
     lr : float > 0, default=0.01
         Learning rate at the beginning; the paper has 0.001 for Caltech-101.
