@@ -149,6 +149,22 @@ def report(rows):
     return found
 
 
+def without_nan(found):
+    """JSON has no NaN: with one seed there is no interval."""
+    if isinstance(found, dict):
+        return {key: without_nan(value) for key, value in found.items()}
+    if isinstance(found, list):
+        return [without_nan(value) for value in found]
+    return None if isinstance(found, float) and np.isnan(found) else found
+
+
+def write(path, found, rows):
+    """One line for each row."""
+    head = json.dumps(without_nan(found), indent=1)[: -len("\n}")]
+    lines = ",\n  ".join(json.dumps(without_nan(row)) for row in rows)
+    path.write_text(f'{head},\n "runs": [\n  {lines}\n ]\n}}\n')
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", default=os.environ.get("SKAL_DATA", "../shared/data"))
@@ -169,8 +185,7 @@ def main():
         if not any(row["seed"] == seed for row in rows):
             new, pretext = one_seed(seed, data, options.pool, options.epochs)
             rows, pretexts = rows + new, [*pretexts, pretext]
-            found = {"settings": settings, "summary": report(rows), "pretext": pretexts, "runs": rows}
-            options.out.write_text(json.dumps(found, indent=1) + "\n")
+            write(options.out, {"settings": settings, "summary": report(rows), "pretext": pretexts}, rows)
     print(json.dumps(report(rows), indent=1))
     return 0
 

@@ -141,6 +141,12 @@ def run(strategy, X, y, groups, X_test, y_test, seed, threshold):
     return {key: float(np.mean(values)) for key, values in out.items()} | {"final_accuracy": out["accuracy"][-1]}
 
 
+def original_is_nearest(data):
+    """For each kind of copy, the share whose nearest descriptor among all originals is that of its own."""
+    kinds = data["D_copies"].reshape(N_SOURCES, N_COPIES, -1).transpose(1, 0, 2)
+    return [round(float(((D @ data["D"].T).argmax(axis=1) == data["sources"]).mean()), 4) for D in kinds]
+
+
 def paired(first, second):
     """Mean difference and its 95 % interval."""
     d = np.array(first) - np.array(second)
@@ -163,6 +169,7 @@ def main():
     out = {
         "threshold": round(threshold, 3),
         "cosine_of_relatives": np.quantile(relatives, [0.01, 0.1, 0.5, 0.9]).round(3).tolist(),
+        "original_is_nearest": original_is_nearest(data),
         "cosine_of_strangers": np.quantile(strangers, [0.5, 0.99, 0.999]).round(3).tolist(),
         "runs": {name: [] for name in strategies()},
     }

@@ -77,9 +77,9 @@ class BAL(SubPoolMixin, QueryStrategy):
     least confident of all that remain are taken. Scores are 1 - max_c p_c, in round 0 the negative CDD.
 
     The order belongs to a run and is remembered: the pool may shrink and be reordered, since samples are found again by
-    their content (those that are alike share a place). It is made anew when there is something it does not know (any
-    sample of pool or labelled data that was not there when it was made, or other data at a learner's round 0) and when
-    `pretext`, `n_clusters` or `random_state` have changed. Pickling keeps it, `clone` drops it. A strategy that first
+    their content (those that are alike share a place). It is made anew when the pool holds a sample that was not
+    there when it was made, when a learner's round 0 brings other data, and when `pretext`, `n_clusters` or
+    `random_state` have changed. Pickling keeps it, `clone` drops it. A strategy that first
     meets a run after its round 0 takes the learner's `round` for the round of the schedule. Learners that do not count
     rounds, such as modAL's own, are followed by the sizes of pool and labelled data.
 

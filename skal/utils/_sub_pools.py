@@ -199,11 +199,11 @@ class _Run:
         self.offset = 0
         self.sizes: list[tuple[int, int]] = []
 
-    def serves(self, settings: dict[str, Any], keys: Sequence[bytes], is_first_round: bool) -> bool:
-        """Whether this run's order was made of these samples, under these settings."""
-        if not _same_settings(self.settings, settings) or not all(key in self.places for key in keys):
+    def serves(self, settings: dict[str, Any], pool_keys: Sequence[bytes], all_keys: Sequence[bytes] | None) -> bool:
+        """Whether this run's order holds the pool, and is of just these samples where all are given."""
+        if not _same_settings(self.settings, settings) or not all(key in self.places for key in pool_keys):
             return False
-        return not is_first_round or len(set(keys)) == len(self.places)
+        return all_keys is None or set(all_keys) == self.places.keys()
 
     def begin(self, pool: Any) -> None:
         """Learn how the learner's rounds, if it counts them, relate to the cycles of the schedule."""
@@ -344,19 +344,23 @@ class SubPoolMixin:
     def _find_run(self, pool: Any, n_classes: int | None) -> tuple[_Run, NDArray[np.int64]]:
         """The run that these samples belong to, begun if there is none, and the pool's places in its order."""
         pool_keys = sample_keys(pool.X)
-        keys = pool_keys if pool.n_labeled == 0 else pool_keys + sample_keys(pool._X_training)
+
+        def all_keys() -> list[bytes]:
+            return pool_keys if pool.n_labeled == 0 else pool_keys + sample_keys(pool._X_training)
+
         settings = {
             name: value
             for name, value in self.get_params(deep=True).items()  # type: ignore[attr-defined]
             if name.split("__")[0] in self._order_params
         }
-        is_first_round = _counts_rounds(pool.classifier) and pool.round == 0
+        # Later on the labelled data may hold samples of other origin, adversarial copies for example.
+        begins = all_keys() if _counts_rounds(pool.classifier) and pool.round == 0 else None
         for run in (self._memory.run, _run_of(pool.classifier)):
-            if run is not None and run.serves(settings, keys, is_first_round):
+            if run is not None and run.serves(settings, pool_keys, begins):
                 break
         else:
             values = self._order_by(_all_samples(pool), pool, n_classes)
-            run = _Run(settings, keys, np.asarray(values, dtype=np.float64))
+            run = _Run(settings, all_keys(), np.asarray(values, dtype=np.float64))
             run.begin(pool)
         self._memory.run = run
         _keep_run(pool.classifier, run)

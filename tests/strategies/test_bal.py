@@ -464,6 +464,16 @@ def test_new_samples_and_new_settings_make_the_order_anew(blobs, fits):
     assert fits() == 4
 
 
+def test_foreign_samples_among_the_labelled_do_not_matter(blobs, fits):
+    """As a learner has them that adds adversarial copies."""
+    X, y = blobs
+    learner = ActiveLearner(logistic(), counting(), X[:10], y[:10])
+    learner.query(X[10:], n_instances=5)
+    learner.teach(np.vstack([X[10:15], X[10:15] + 0.01]), np.tile(y[10:15], 2))
+    learner.query(X[15:], n_instances=5)
+    assert fits() == 1
+
+
 def test_pickle_keeps_the_run_and_clone_drops_it(blobs, fits):
     X, y = blobs
     learner = ActiveLearner(logistic(), counting(), X[:10], y[:10])
