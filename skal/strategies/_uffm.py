@@ -68,7 +68,9 @@ class UFFM(QueryStrategy):
     descriptor, without the descriptors it has made; a clone keeps neither. Where more than half of the candidates were
     not in the pool that the descriptor was fitted on, it is fitted anew.
 
-    A plain function's order is put right where its scores are known: see the user guide.
+    A plain function's order is put right where its scores are known: see the user guide. There, too, is what was
+    measured: with the default settings few near-duplicates are removed; ``sampling_ratio=2, similar_fraction=0.01``
+    removes half of them, and `PatraBruzzone` more.
 
     References
     ----------
