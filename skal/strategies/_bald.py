@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-from typing import Any, ClassVar, Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base import ScoringStrategy, make_query_function
 from ..pool import PoolView
-from ..utils._compat import Interval, StrOptions
-from ..utils._samples import entropy, mean_and_entropy
+from ..utils._samples import OpinionsMixin, entropy, mean_and_entropy
 
 __all__ = ["BALD", "bald_sampling"]
 
 
-class BALD(ScoringStrategy):
+class BALD(OpinionsMixin, ScoringStrategy):
     """The samples about which several versions of the model, each sure of itself, disagree.
 
     The score is the mutual information between a sample's label and the model's parameters: how uncertain the versions
@@ -76,33 +72,10 @@ class BALD(ScoringStrategy):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_samples": [Interval(Integral, 2, None, closed="left")],
-        "source": [StrOptions({"auto", "own", "clones"})],
-        "n_members": [Interval(Integral, 2, None, closed="left")],
-        "random_state": ["random_state"],
-    }
     _requires = ("proba",)
 
-    def __init__(
-        self,
-        *,
-        n_samples: int = 20,
-        source: Literal["auto", "own", "clones"] = "auto",
-        n_members: int = 5,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.n_samples = n_samples
-        self.source = source
-        self.n_members = n_members
-        self.random_state = random_state
-
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.float64]:
-        if self.source == "own" or (self.source == "auto" and pool.has_samples):
-            samples = pool.iter_proba_samples(self.n_samples, rng, by="BALD")
-        else:
-            samples = pool.iter_clone_samples(self.n_members, rng, by="BALD")
-        mean, mean_entropy = mean_and_entropy(samples)
+        mean, mean_entropy = mean_and_entropy(self._opinions(pool, rng))
         # Concave entropy: only rounding leads below 0.
         return np.maximum(entropy(mean) - mean_entropy, 0)
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-from typing import Any, ClassVar, Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base import ScoringStrategy, make_query_function
 from ..pool import PoolView
-from ..utils._compat import Interval, StrOptions
-from ..utils._samples import entropy, mean_and_entropy
+from ..utils._samples import OpinionsMixin, entropy, mean_and_entropy
 
 __all__ = ["BayesianEntropy", "bayesian_entropy_sampling"]
 
 
-class BayesianEntropy(ScoringStrategy):
+class BayesianEntropy(OpinionsMixin, ScoringStrategy):
     """The samples whose prediction, averaged over several versions of the model, has the highest entropy.
 
     Entropy sampling with the model's own uncertainty averaged in: a single network is often sure of what another,
@@ -74,33 +70,10 @@ class BayesianEntropy(ScoringStrategy):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_samples": [Interval(Integral, 2, None, closed="left")],
-        "source": [StrOptions({"auto", "own", "clones"})],
-        "n_members": [Interval(Integral, 2, None, closed="left")],
-        "random_state": ["random_state"],
-    }
     _requires = ("proba",)
 
-    def __init__(
-        self,
-        *,
-        n_samples: int = 20,
-        source: Literal["auto", "own", "clones"] = "auto",
-        n_members: int = 5,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.n_samples = n_samples
-        self.source = source
-        self.n_members = n_members
-        self.random_state = random_state
-
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.float64]:
-        if self.source == "own" or (self.source == "auto" and pool.has_samples):
-            samples = pool.iter_proba_samples(self.n_samples, rng, by="BayesianEntropy")
-        else:
-            samples = pool.iter_clone_samples(self.n_members, rng, by="BayesianEntropy")
-        return entropy(mean_and_entropy(samples)[0])
+        return entropy(mean_and_entropy(self._opinions(pool, rng))[0])
 
 
 bayesian_entropy_sampling = make_query_function(BayesianEntropy, "bayesian_entropy_sampling")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from numbers import Integral
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from ._arrays import blocks
+from ._compat import Interval, StrOptions
 from ._models import _LinearModel, _MLPModel, model_for
 from ._random import sklearn_seed
 from ._rows import take_rows
@@ -39,6 +41,7 @@ from ._torch import (
 )
 
 __all__ = [
+    "OpinionsMixin",
     "add_votes",
     "clone_samples",
     "entropy",
@@ -52,6 +55,37 @@ __all__ = [
 ]
 
 _ROWS = 65_536  # samples whose entropies are worked on at once
+
+
+class OpinionsMixin:
+    """Parameters of the strategies that compare several opinions of a sample, and where these come from."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_samples": [Interval(Integral, 2, None, closed="left")],
+        "source": [StrOptions({"auto", "own", "clones"})],
+        "n_members": [Interval(Integral, 2, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_samples: int = 20,
+        source: Literal["auto", "own", "clones"] = "auto",
+        n_members: int = 5,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_samples = n_samples
+        self.source = source
+        self.n_members = n_members
+        self.random_state = random_state
+
+    def _opinions(self, pool: Any, rng: np.random.Generator) -> Any:
+        """Probabilities of the pool, one array for each dropout mask, member or clone."""
+        by = type(self).__name__
+        if self.source == "own" or (self.source == "auto" and pool.has_samples):
+            return pool.iter_proba_samples(self.n_samples, rng, by=by)
+        return pool.iter_clone_samples(self.n_members, rng, by=by)
 
 
 def mean_and_entropy(samples: Iterable[NDArray]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
