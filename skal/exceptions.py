@@ -2,7 +2,7 @@
 
 from sklearn.exceptions import NotFittedError
 
-__all__ = ["ColdStartWarning", "ModelNotFittedError", "PoolCapabilityError", "SkalError"]
+__all__ = ["ColdStartWarning", "ModelNotFittedError", "PoolCapabilityError", "SkalError", "TrainingDivergedError"]
 
 
 class SkalError(Exception):
@@ -15,6 +15,10 @@ class PoolCapabilityError(SkalError, TypeError):
 
 class ModelNotFittedError(SkalError, NotFittedError):
     """A strategy needs a fitted model, and the classifier has not been fitted yet."""
+
+
+class TrainingDivergedError(SkalError, ArithmeticError):
+    """A network's loss became NaN or infinite in training."""
 
 
 class ColdStartWarning(UserWarning):

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .utils._arrays import blocks, l2_normalize
+from .utils._detections import mean_average_precision
 from .utils._neighbors import combined_distances
 from .utils._robustness import corruption_report, fgsm_accuracy
 
@@ -15,6 +16,7 @@ __all__ = [
     "fgsm_accuracy",
     "label_savings",
     "labeled_imbalance",
+    "mean_average_precision",
     "retrieval_map",
 ]
 

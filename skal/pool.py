@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .exceptions import ModelNotFittedError, PoolCapabilityError
 from .utils._compat import BaseCommittee, BaseLearner
-from .utils._models import Head, Outputs, model_for
+from .utils._detections import is_detector
+from .utils._models import Head, Outputs, box_distributions, model_for
 from .utils._random import make_generator
 from .utils._rows import n_rows, take_rows
 from .utils._samples import clone_samples, noisy_samples, one_class_proba, own_samples, some_of, spread, watch_training
@@ -31,6 +32,8 @@ _ADVICE = {
     "LogisticRegression or MLPClassifier.",
     "embeddings": "Use numeric samples, or a classifier with embeddings of its own such as skal.nets.DeepClassifier.",
     "proba": "Use a classifier with predict_proba.",
+    "box_proba": "Use skal.nets.DeepDetector, or a detector whose predict_proba returns for each image an array "
+    "(n_boxes, n_classes).",
     "labeled": "Teach the learner first, or pass X_training= and y_training=.",
     "samples": "Use a skorch classifier with nn.Dropout layers (with a frozen backbone, in its head), a random forest, "
     "BaggingClassifier, VotingClassifier or a modAL Committee.",
@@ -38,11 +41,16 @@ _ADVICE = {
     "weights": "Use a skorch classifier, skal.nets.DeepClassifier, LogisticRegression or MLPClassifier.",
     "steps": "Use a skorch classifier, skal.nets.DeepClassifier, or one with max_iter such as LogisticRegression.",
 }
+_DETECTOR_ADVICE = (
+    "It is a detector, which tells of boxes: use DetectionEntropy, DetectionMargin or DetectionLeastConfidence, alone "
+    "or in UFFM with a descriptor=."
+)
 _WORDING = {
     "head": "a differentiable `head`",
     "logits": "`logits`",
     "embeddings": "`embeddings`",
     "proba": "class probabilities",
+    "box_proba": "class distributions of the boxes in each image",
     "labeled": "the labelled data",
     "samples": "several opinions of the classifier",
     "clones": "clones to train",
@@ -79,6 +87,8 @@ class PoolView:
         `head` applied to `embeddings`; its softmax is `proba`.
     embeddings : ndarray of shape (n, d)
         Input of the classifier's head; for a classifier without a head its own (transformed) input, flattened.
+    box_proba : list of n ndarrays of shape (n_boxes, n_columns)
+        For a detector: the class distribution of each box of each image.
     head : Head
         Embeddings to logits, differentiable; a linear head shows `weight (n_classes, d)` and `bias (n_classes,)`.
     labeled : PoolView or None
@@ -165,6 +175,20 @@ class PoolView:
     def proba(self) -> NDArray:
         """Class probabilities `(n, n_classes)`."""
         return self._outputs.proba
+
+    @cached_property
+    def box_proba(self) -> list[NDArray]:
+        """Class distributions `(n_boxes, n_columns)` of the boxes of each image."""
+        return list(self.iter_box_proba())
+
+    def iter_box_proba(self, *, by: str = "The strategy") -> Iterator[NDArray]:
+        """The arrays of `box_proba` one by one, for pools whose boxes should not all be held."""
+        if "box_proba" in self.__dict__:
+            return iter(self.box_proba)
+        found = box_distributions(self._final, self.X_transformed, len(self))
+        if found is None:
+            raise self._lacks("box_proba", by)
+        return found
 
     @property
     def logits(self) -> NDArray:
@@ -342,8 +366,9 @@ class PoolView:
                 raise self._lacks(member, by)
 
     def _lacks(self, member: str, by: str = "The strategy") -> PoolCapabilityError:
+        advice = _DETECTOR_ADVICE if is_detector(self._final) and member != "box_proba" else _ADVICE[member]
         return PoolCapabilityError(
-            f"{by} needs {_WORDING[member]}, which {self.model_name} does not supply. {_ADVICE[member]}"
+            f"{by} needs {_WORDING[member]}, which {self.model_name} does not supply. {advice}"
         )
 
     def _transform(self, X: Any) -> Any:

@@ -22,6 +22,7 @@ from torch import nn
 from ..base import unknown_keyword
 from ..pool import _is_fitted
 from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
+from ..utils._detections import is_detector
 from ..utils._random import make_generator
 from ..utils._rows import n_rows, stack_rows, take_rows
 from ..utils._torch import as_net_input, is_skorch
@@ -285,8 +286,8 @@ class ActiveLearner(ModALActiveLearner):
 
     @property
     def _is_plain_net(self) -> bool:
-        """A skorch network that leaves dtypes to its user; `DeepClassifier` casts by itself."""
-        return is_skorch(self.estimator) and not hasattr(self.estimator, "embed")
+        """A skorch network that leaves dtypes to its user; `DeepClassifier` and `DeepDetector` cast by themselves."""
+        return is_skorch(self.estimator) and not hasattr(self.estimator, "embed") and not is_detector(self.estimator)
 
     def _model_input(self, X: Any) -> Any:
         """`X` as the estimator takes it: a bare skorch network gets its own dtype."""

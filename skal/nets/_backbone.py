@@ -15,6 +15,8 @@ from ._labels import outputs_parameter
 
 __all__ = ["build_module", "check_images", "check_weights", "last_linear"]
 
+OWNER = "DeepClassifier"  # whose parameters they are, in messages
+
 
 def last_linear(module: nn.Module) -> str | None:
     """Dotted name of the `nn.Linear` that the module registers last."""
@@ -33,21 +35,27 @@ def weights_file(weights: Any) -> Path | None:
     return None
 
 
-def check_weights(weights: Any, module: Any) -> None:
+def check_weights(weights: Any, module: Any, *, owner: str = OWNER, kind: str = "classifier") -> None:
     """Names of weights exist only for torchvision's models; files may serve any module."""
     if weights is not None and weights_file(weights) is None and not isinstance(module, str):
         raise ValueError(
-            "The 'weights' parameter of DeepClassifier must be None or the path of a state dict, unless "
-            f"'module' is the name of a torchvision classifier. Got {weights!r} instead."
+            f"The 'weights' parameter of {owner} must be None or the path of a state dict, unless "
+            f"'module' is the name of a torchvision {kind}. Got {weights!r} instead."
         )
 
 
 def build_module(
-    module: Any, *, weights: Any, n_outputs: int | None, head: str | None, kwargs: dict[str, Any]
+    module: Any,
+    *,
+    weights: Any,
+    n_outputs: int | None,
+    head: str | None,
+    kwargs: dict[str, Any],
+    owner: str = OWNER,
 ) -> nn.Module:
     """A fresh module: by name, a copy of an instance, or from a class, told `n_outputs` where it can be."""
     if isinstance(module, str):
-        return torchvision_model(module, weights, n_outputs, **kwargs)
+        return torchvision_model(module, weights, n_outputs, kwargs, owner)
     if isinstance(module, nn.Module) and not kwargs:
         built = copy.deepcopy(module)
     else:
@@ -58,11 +66,13 @@ def build_module(
         built = factory(**kwargs)
     path = weights_file(weights)
     if path is not None:
-        load_weights(built, path, head or last_linear(built))
+        load_weights(built, path, head or last_linear(built), owner)
     return built
 
 
-def torchvision_model(name: str, weights: Any, n_outputs: int | None, **kwargs: Any) -> nn.Module:
+def torchvision_model(
+    name: str, weights: Any, n_outputs: int | None, kwargs: dict[str, Any], owner: str = OWNER
+) -> nn.Module:
     """A torchvision classifier whose head has `n_outputs` outputs (its own number where None)."""
     # Here, since it takes seconds that users of their own modules need not wait for.
     import torchvision
@@ -71,15 +81,16 @@ def torchvision_model(name: str, weights: Any, n_outputs: int | None, **kwargs: 
     if name not in names:
         close = difflib.get_close_matches(name, names, n=4, cutoff=0.5) or ["resnet18", "squeezenet1_0"]
         raise ValueError(
-            "The 'module' parameter of DeepClassifier must be an nn.Module or the name of a torchvision "
+            f"The 'module' parameter of {owner} must be an nn.Module or the name of a torchvision "
             f"classifier, such as {', '.join(map(repr, close))}. Got {name!r} instead."
         )
+    kwargs = dict(kwargs)
     n_outputs = kwargs.pop("num_classes", n_outputs)
     path = weights_file(weights)
     if name in ("googlenet", "inception_v3"):
         # Spares a warning and minutes of SciPy sampling.
         kwargs.setdefault("init_weights", False)
-    module = torchvision.models.get_model(name, weights=None if path else _weights(name, weights), **kwargs)
+    module = torchvision.models.get_model(name, weights=None if path else named_weights(name, weights, owner), **kwargs)
     for extra in ("aux1", "aux2", "AuxLogits"):
         # Auxiliary classifiers make the training output a tuple.
         if getattr(module, extra, None) is not None:
@@ -87,11 +98,12 @@ def torchvision_model(name: str, weights: Any, n_outputs: int | None, **kwargs: 
             module.aux_logits = False
     prefix = _replace_head(module, n_outputs)
     if path:
-        load_weights(module, path, prefix)
+        load_weights(module, path, prefix, owner)
     return module
 
 
-def _weights(name: str, weights: Any) -> Any:
+def named_weights(name: str, weights: Any, owner: str) -> Any:
+    """torchvision's weights for the model `name` by their own names; anything else as it is."""
     import torchvision
 
     if not isinstance(weights, str) or weights == "DEFAULT":
@@ -100,7 +112,7 @@ def _weights(name: str, weights: Any) -> Any:
     short = weights.split(".")[-1]
     if short not in known.__members__:
         raise ValueError(
-            "The 'weights' parameter of DeepClassifier must be None, 'DEFAULT', the path of a state dict or "
+            f"The 'weights' parameter of {owner} must be None, 'DEFAULT', the path of a state dict or "
             f"one of {[item.name for item in known]} for {name}. Got {weights!r} instead."
         )
     return known[short]
@@ -128,14 +140,14 @@ def _replace_head(module: nn.Module, n_outputs: int | None) -> str:
     return name
 
 
-def load_weights(module: nn.Module, path: Path, head: str | None) -> None:
+def load_weights(module: nn.Module, path: Path, head: str | None, owner: str = OWNER) -> None:
     """Load a state dict: strictly, except that a head which does not fit is left out.
 
     Half precision and other dtypes are cast; `{"state_dict": ...}` and the prefix "module." are unwrapped.
     """
     if not path.is_file():
         raise ValueError(
-            "The 'weights' parameter of DeepClassifier must be None, 'DEFAULT', the name of torchvision "
+            f"The 'weights' parameter of {owner} must be None, 'DEFAULT', the name of torchvision "
             f"weights or the path of a state dict. Got {str(path)!r}, which is no file."
         )
     state = torch.load(path, map_location="cpu", weights_only=True)

@@ -229,12 +229,10 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _build(self, seed: int) -> nn.Module:
         own = not isinstance(self.module, str)
         weights = None if own and isinstance(self.weights, str) and self.weights == "DEFAULT" else self.weights
-        try:
-            check_weights(weights, self.module)
-            with torch_rng(seed):
-                module = build_module(self.module, weights=weights, n_outputs=None, head=None, kwargs={})
-        except ValueError as error:
-            raise ValueError(str(error).replace("DeepClassifier", type(self).__name__)) from error
+        owner = type(self).__name__
+        check_weights(weights, self.module, owner=owner)
+        with torch_rng(seed):
+            module = build_module(self.module, weights=weights, n_outputs=None, head=None, kwargs={}, owner=owner)
         return module.cpu().eval().requires_grad_(False)
 
     def _maps(self, module: nn.Module, layers: list[str], X: Any, idx: NDArray) -> Iterator[list[torch.Tensor]]:

@@ -49,10 +49,11 @@ def sorted_labels(labels: Any, name: str) -> NDArray:
         raise ValueError(f"{name} must hold labels of one type. Got {' and '.join(kinds)}.") from None
 
 
-def match_classes(labels: NDArray, n_outputs: int, given: bool) -> NDArray:
+def match_classes(labels: NDArray, n_outputs: int, given: bool, first: int = 0) -> NDArray:
     """One label per output of the network, given the sorted `labels` known so far.
 
-    Integers in [0, n_outputs) number the outputs themselves, so that classes not seen yet keep their column.
+    Integers in [first, first + n_outputs) number the outputs themselves, so that classes not seen yet keep their
+    column.
     """
     source = "classes" if given else "y"
     n = len(labels)
@@ -64,8 +65,8 @@ def match_classes(labels: NDArray, n_outputs: int, given: bool) -> NDArray:
         return np.array([False, True])
     kind = labels.dtype.kind
     is_integer = kind in "iu" or (kind == "f" and np.all(labels == np.floor(labels)))
-    if is_integer and labels[0] >= 0 and labels[-1] < n_outputs:
-        return np.arange(n_outputs, dtype=np.float64 if kind == "f" else np.int64)
+    if is_integer and labels[0] >= first and labels[-1] < first + n_outputs:
+        return np.arange(first, first + n_outputs, dtype=np.float64 if kind == "f" else np.int64)
     fix = "give the network fewer outputs" if given else f"list all {n_outputs} labels in classes="
     raise ValueError(
         f"{source} has {n} classes, {_few(labels)}, but the network has {n_outputs} outputs, "

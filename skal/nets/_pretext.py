@@ -280,10 +280,9 @@ class _RotationNet(RepeatableClassifier):
         if module is None:
             built = small_vgg16(self.probe.shape[1])
         else:
-            try:
-                built = build_module(module, weights=None, n_outputs=4, head=self.embedding_layer, kwargs={})
-            except ValueError as error:
-                raise ValueError(str(error).replace("DeepClassifier", "RotationPretext")) from error
+            built = build_module(
+                module, weights=None, n_outputs=4, head=self.embedding_layer, kwargs={}, owner="RotationPretext"
+            )
         if isinstance(module, str):
             check_images(built, tuple(self.probe.shape[1:]))
         width, head = probe_module(built, self.probe, self.embedding_layer, frozen=False)

@@ -1,17 +1,17 @@
-"""A skorch classifier that repeats itself: own seeds, batches in a settled order, "auto" as a device."""
+"""skorch nets that repeat themselves: own seeds, batches in a settled order, "auto" as a device."""
 
 from __future__ import annotations
 
 import io
 import numbers
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from skorch import NeuralNetClassifier
+from skorch import NeuralNet, NeuralNetClassifier
 from skorch.utils import to_device
 from torch import nn
 from torch.utils.data import DataLoader
@@ -19,11 +19,14 @@ from torch.utils.data import DataLoader
 from skal.utils._random import make_generator, sklearn_seed
 from skal.utils._torch import resolve_device, torch_rng
 
-__all__ = ["RepeatableClassifier"]
+__all__ = ["RepeatableClassifier", "RepeatableNet"]
 
 
-class RepeatableClassifier(NeuralNetClassifier):
-    """skorch's classifier with `random_state` and `device="auto"`; global generators stay as they were."""
+class RepeatableNet(NeuralNet):
+    """A skorch net with `random_state` and `device="auto"`; global generators stay as they were."""
+
+    # How a DataLoader makes a batch of rows; None is torch's own way.
+    _collate: ClassVar[Callable[[Any], Any] | None] = None
 
     def __init__(self, module: Any, *, device: Any = "auto", random_state: Any = None, **kwargs: Any) -> None:
         super().__init__(module, device=device, **kwargs)
@@ -95,10 +98,23 @@ class RepeatableClassifier(NeuralNetClassifier):
                 np.random.set_state(numpy_state)  # noqa: NPY002
                 random.setstate(python_state)
 
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Put the net back as it was where the block fails."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Batches of `dataset`: shuffled in each epoch of training (unless told otherwise), else in order."""
         prefix = "iterator_train" if training else "iterator_valid"
         make, kwargs = getattr(self, prefix), self.get_params_for(prefix)
+        if self._collate is not None:
+            kwargs.setdefault("collate_fn", self._collate)
         if "batch_sampler" in kwargs:
             return make(dataset, **kwargs)
         if kwargs.setdefault("batch_size", self.batch_size) == -1:
@@ -121,6 +137,10 @@ class RepeatableClassifier(NeuralNetClassifier):
         self.check_is_fitted()
         for batch in self.get_iterator(self.get_dataset(X), training=False):
             yield to_device(self.evaluation_step(batch, training=training), device=device)
+
+
+class RepeatableClassifier(RepeatableNet, NeuralNetClassifier):
+    """skorch's classifier, repeatable."""
 
 
 def _no_single_rest(n: int, batch_size: int) -> int:

@@ -11,6 +11,14 @@ from ._balque import BALQUE, balque_sampling
 from ._bayesian_entropy import BayesianEntropy, bayesian_entropy_sampling
 from ._core_set import CoreSet, core_set_sampling
 from ._decern import DECERN, decern_sampling
+from ._detection import (
+    DetectionEntropy,
+    DetectionLeastConfidence,
+    DetectionMargin,
+    detection_entropy_sampling,
+    detection_least_confidence_sampling,
+    detection_margin_sampling,
+)
 from ._dm2 import DM2, dm2_sampling
 from ._kmeans import KMeansSampling, kmeans_sampling
 from ._noise_stability import NoiseStability, noise_stability_sampling
@@ -43,6 +51,9 @@ __all__ = [
     "ActiveFT",
     "BayesianEntropy",
     "CoreSet",
+    "DetectionEntropy",
+    "DetectionLeastConfidence",
+    "DetectionMargin",
     "EntropySampling",
     "KMeansSampling",
     "LeastConfidence",
@@ -63,6 +74,9 @@ __all__ = [
     "cluster_distance_difference",
     "core_set_sampling",
     "decern_sampling",
+    "detection_entropy_sampling",
+    "detection_least_confidence_sampling",
+    "detection_margin_sampling",
     "dm2_sampling",
     "entropy_sampling",
     "kmeans_sampling",

@@ -6,7 +6,7 @@ Classifiers are recognised by what they offer, not by their type, so that user-m
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +17,10 @@ from scipy.special import expit, softmax
 from torch import nn
 
 from ..exceptions import PoolCapabilityError
+from ._detections import is_detector
 from ._torch import is_skorch, net_head, net_outputs
 
-__all__ = ["Head", "Outputs", "model_for"]
+__all__ = ["Head", "Outputs", "box_distributions", "model_for"]
 
 # How far softmax(head(embeddings)) may be from predict_proba before the head is not taken for the model's own.
 _TOLERANCE = 1e-5
@@ -138,6 +139,18 @@ class _NetModel(_Model):
         return Head(_float64_copy(module))
 
 
+class _DetectorModel(_Model):
+    """A detector, which knows nothing of an image as a whole."""
+
+    def embeddings(self, X: Any) -> NDArray | None:
+        return None
+
+    def proba(self, X: Any) -> NDArray:
+        raise PoolCapabilityError(
+            f"The strategy needs class probabilities of samples. {type(self.estimator).__name__} has those of boxes."
+        )
+
+
 class _EmbeddingModel(_Model):
     """A user-made classifier with `embed(X) -> (n, d)` and `head(tensor) -> logits`."""
 
@@ -218,6 +231,8 @@ class _MLPModel(_Model):
 
 def model_for(estimator: Any) -> _Model:
     """The adapter that knows most about `estimator`."""
+    if is_detector(estimator):
+        return _DetectorModel(estimator)
     if is_skorch(estimator):
         return _NetModel(estimator)
     if hasattr(estimator, "embed") and hasattr(estimator, "head"):
@@ -227,6 +242,36 @@ def model_for(estimator: Any) -> _Model:
     if hasattr(estimator, "coef_") and hasattr(estimator, "intercept_") and hasattr(estimator, "predict_proba"):
         return _LinearModel(estimator)
     return _Model(estimator)
+
+
+def box_distributions(estimator: Any, X: Any, n: int) -> Iterator[NDArray] | None:
+    """For each of n images the class distributions `(n_boxes, n_columns)` of its boxes, or None where there are none.
+
+    A detector's `iter_detect` gives them one by one; any other's `predict_proba` must return n two-dimensional arrays.
+    """
+    if callable(getattr(estimator, "iter_detect", None)):
+        return (_distribution(found["proba"], estimator) for found in estimator.iter_detect(X))
+    found = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
+    ragged = isinstance(found, (list, tuple)) or (isinstance(found, np.ndarray) and found.dtype == object)
+    if not ragged:
+        return None
+    if len(found) != n:
+        raise ValueError(
+            f"predict_proba of {type(estimator).__name__} must return one array per image, {n}. Got {len(found)}."
+        )
+    return (_distribution(proba, estimator) for proba in found)
+
+
+def _distribution(proba: Any, estimator: Any) -> NDArray:
+    proba = np.asarray(proba)
+    if proba.size == 0:
+        return np.empty((0, proba.shape[1] if proba.ndim == 2 else 0))
+    if proba.ndim != 2 or proba.dtype.kind not in "fiub" or not np.isfinite(proba).all() or proba.min() < 0:
+        raise ValueError(
+            f"predict_proba of {type(estimator).__name__} must return class probabilities (n_boxes, n_classes) of each "
+            f"image. Got an array of shape {proba.shape} of dtype {proba.dtype}."
+        )
+    return proba
 
 
 def _flat_numeric(X: Any) -> NDArray | None:

@@ -51,6 +51,9 @@ def check_finite(X: Any, name: str = "X") -> None:
     elif sp.issparse(X):
         # The rows of lil and dok are Python lists and dicts.
         check_finite(X.tocsr().data if X.format in ("lil", "dok") else X.data, name)
+    elif _is_ragged(X):
+        for i, row in enumerate(X):
+            check_finite(row, f"{name}[{i}]")
     elif isinstance(X, np.ndarray) and X.dtype.kind == "f":
         assert_all_finite(X, input_name=name)
 

@@ -1,0 +1,523 @@
+"""A torchvision object detector as a scikit-learn estimator that active learning can rely on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from skorch.utils import to_device
+from torch import nn
+from torch.utils.data import Dataset
+
+from skal.exceptions import PoolCapabilityError, TrainingDivergedError
+from skal.utils._detections import Targets, mean_average_precision, parse_targets, unique_labels
+from skal.utils._torch import kept_modes, torch_rng
+
+from ._backbone import check_weights
+from ._detector_data import (
+    DetectionData,
+    ImageBatch,
+    channels_of,
+    check_images,
+    collate,
+    dataset_targets,
+    image_blocks,
+    same_size,
+)
+from ._detector_module import build_detector, distributions, has_distributions, n_outputs_of, thresholds
+from ._labels import encode, match_classes, sorted_labels
+from ._repeatable import RepeatableNet
+
+__all__ = ["DeepDetector"]
+
+
+class SumOfLosses(nn.Module):
+    """The sum of the losses that a detector returns in training, as torchvision's references minimize it."""
+
+    def forward(self, losses: dict[str, torch.Tensor], targets: Any = None) -> torch.Tensor:
+        return torch.stack([loss.sum() for loss in losses.values()]).sum()
+
+
+class DeepDetector(RepeatableNet):
+    """An object detector of torchvision as a scikit-learn estimator, with what active learning asks of one.
+
+    Trains on images of any size and their boxes, tells for every box it finds the whole class distribution, and is
+    cloned, pickled, searched and taught like any classifier.
+
+    Parameters
+    ----------
+    module : str, nn.Module or callable, default="fasterrcnn_mobilenet_v3_large_320_fpn"
+        The name of a torchvision detector, such as "ssdlite320_mobilenet_v3_large", "fasterrcnn_resnet50_fpn" or
+        "ssd300_vgg16"; or a module of that interface (see Notes), a class or function that makes one. An instance is
+        copied. What takes `num_classes` is told it, the background included, as torchvision counts.
+    weights : None, "DEFAULT", str, WeightsEnum or path, default=None
+        Weights of the whole detector: names of torchvision's, which it downloads, for a torchvision `module`, or the
+        path of a state dict for any. The head is fresh where it does not have the width wanted. With None the detector
+        knows nothing, and needs thousands of boxes to learn anything.
+    weights_backbone : None, "DEFAULT", str or WeightsEnum, default=None
+        Names of torchvision's weights of the backbone alone, for a torchvision `module` without `weights`.
+    classes : array-like of labels or None, default=None
+        All classes, without the background; None takes those in `y`. Needed where some appear only in later rounds.
+    score_threshold : float in [0, 1] or None, default=None
+        Boxes whose class probability is below it are not kept. None is the module's own: 0.05 for Faster R-CNN, 0.01
+        for SSD and 0.001 for SSDlite, which find an mAP but keep hundreds of boxes that hold nothing; for
+        uncertainties of images 0.2 or more suits better. May be changed after `fit`, as may the next two.
+    nms_threshold : float in [0, 1] or None, default=None
+        Of two boxes of one class that overlap (intersection over union) by more, the better is kept.
+    detections_per_image : int >= 1 or None, default=None
+        Boxes kept at most.
+    invalid_boxes : {"skip", "error"}, default="skip"
+        What becomes of boxes without area in `y`: left out, with a warning that counts them, or an error.
+    criterion : nn.Module class, default=SumOfLosses
+        Called with the dict of losses that the module returns in training; returns a scalar.
+    max_epochs : int, default=10
+    lr : float, default=0.005
+    optimizer : torch.optim class, default=SGD
+        With momentum 0.9 and weight decay 0.0005, as in torchvision's references, unless ``optimizer__momentum=`` and
+        so on say otherwise.
+    batch_size : int, default=4
+        Images in the network at a time.
+    train_split : callable or None, default=None
+        As in skorch; nothing is held back by default.
+    device : str or torch.device, default="auto"
+        "auto" is CUDA where there is one.
+    random_state : int, RandomState or None, default=None
+        Seeds fresh weights, the order of images and the sampling of proposals. The same integer gives the same run.
+    verbose : int, default=0
+    **kwargs
+        Any other parameter of `skorch.NeuralNet`, ``module__min_size=`` and other arguments of torchvision's
+        constructor included.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes, sorted, without the background.
+    module_ : nn.Module
+        The detector.
+    history : skorch.history.History
+        Losses and times of each epoch.
+
+    Notes
+    -----
+    `X` is a list of images (channels, height, width), NumPy arrays or tensors, of one size or several; an array
+    (n, channels, height, width); or a map-style torch Dataset of images, or of pairs that begin with one. Floats are in
+    [0, 1], as torchvision's detectors expect them (they normalize by themselves); 8-bit integers are divided by 255.
+    `y` is a list of dicts with "boxes" (n_boxes, 4), x1, y1, x2, y2 in pixels of the image, and "labels" (n_boxes,),
+    numbers or strings; an image without objects has no boxes, and is learned from, too. A Dataset of pairs
+    (image, target) needs no `y`, and is read once before training for its targets.
+
+    Detections are torchvision's own. One candidate box whose probability is above `score_threshold` for several
+    classes is kept once for each, and its distribution appears in as many rows of `predict_proba`. Images in one batch
+    have one size, so that the answer about an image does not depend on its neighbours; a batch in training pads them
+    as torchvision does.
+
+    The interface of a module: called with images (a list of tensors) and targets (a list of dicts of "boxes" and
+    "labels", the labels 1 to n_classes) it returns a dict of losses in train mode; called with images alone in eval
+    mode, a list of dicts of "boxes", "labels" and "scores". `predict_proba` needs a detector of torchvision's
+    Faster R-CNN or SSD family, or one that adds "proba" (n_boxes, 1 + n_classes) to these dicts: RetinaNet and FCOS
+    judge each class by itself and have no distribution.
+
+    A prediction costs one forward pass. The distributions of n images with b boxes take 4 n b (1 + n_classes) bytes;
+    `iter_detect` gives them image by image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal.nets import DeepDetector
+    >>> rng = np.random.default_rng(0)
+    >>> images = [rng.random((3, 48, 64)), rng.random((3, 64, 40))]
+    >>> targets = [
+    ...     {"boxes": [[4, 4, 20, 30]], "labels": ["cat"]},
+    ...     {"boxes": [[2, 8, 30, 28], [10, 30, 35, 60]], "labels": ["dog", "cat"]},
+    ... ]
+    >>> detector = DeepDetector(
+    ...     "ssdlite320_mobilenet_v3_large", max_epochs=1, score_threshold=0.3, random_state=0
+    ... ).fit(images, targets)
+    >>> detector.classes_.tolist()
+    ['cat', 'dog']
+    >>> found, proba = detector.predict(images)[0], detector.predict_proba(images)[0]
+    >>> sorted(found), proba.shape == (len(found["boxes"]), 3)  # background, cat, dog
+    (['boxes', 'labels', 'scores'], True)
+    """
+
+    _collate = staticmethod(collate)
+    # Labels of the module's outputs 1, 2, ...; the module's number of outputs.
+    classes_inferred_: NDArray | None
+    n_outputs_: int | None
+
+    def __init__(
+        self,
+        module: str | nn.Module | Callable[..., nn.Module] = "fasterrcnn_mobilenet_v3_large_320_fpn",
+        *,
+        weights: Any = None,
+        weights_backbone: Any = None,
+        classes: Any = None,
+        score_threshold: float | None = None,
+        nms_threshold: float | None = None,
+        detections_per_image: int | None = None,
+        invalid_boxes: Literal["skip", "error"] = "skip",
+        criterion: Any = SumOfLosses,
+        max_epochs: int = 10,
+        lr: float = 0.005,
+        optimizer: Any = torch.optim.SGD,
+        batch_size: int = 4,
+        train_split: Any = None,
+        device: Any = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            module,
+            criterion=criterion,
+            max_epochs=max_epochs,
+            lr=lr,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            train_split=train_split,
+            device=device,
+            random_state=random_state,
+            verbose=verbose,
+            **kwargs,
+        )
+        self.weights = weights
+        self.weights_backbone = weights_backbone
+        self.classes = classes
+        self.score_threshold = score_threshold
+        self.nms_threshold = nms_threshold
+        self.detections_per_image = detections_per_image
+        self.invalid_boxes = invalid_boxes
+
+    # ---------------------------------------------------------------- parameters and classes
+
+    @property
+    def classes_(self) -> NDArray:
+        """Labels in the order of the columns of `predict_proba`, which begin with the background."""
+        fitted = self.__dict__.get("classes_inferred_")
+        if fitted is not None:
+            return fitted
+        if self.classes is not None:
+            return sorted_labels(self.classes, "classes")
+        raise AttributeError(f"{type(self).__name__} has no classes_ before fit, unless classes= lists them.")
+
+    def _check_params(self) -> None:
+        self._check_random_state()
+        name = type(self).__name__
+        check_weights(self.weights, self.module, owner=name, kind="detector")
+        if self.weights_backbone is not None and not isinstance(self.module, str):
+            raise ValueError(
+                f"The 'weights_backbone' parameter of {name} must be None, unless 'module' is the name of a "
+                f"torchvision detector. Got {self.weights_backbone!r} instead."
+            )
+        if self.weights_backbone is not None and self.weights is not None:
+            raise ValueError(
+                f"The 'weights_backbone' parameter of {name} must be None where 'weights' gives the whole detector's. "
+                f"Got {self.weights_backbone!r} instead."
+            )
+        if self.classes is not None and len(self.classes) == 0:
+            raise ValueError(f"The 'classes' parameter of {name} must be None or list labels. Got no label.")
+        if self.invalid_boxes not in ("skip", "error"):
+            raise ValueError(
+                f"The 'invalid_boxes' parameter of {name} must be 'skip' or 'error'. "
+                f"Got {self.invalid_boxes!r} instead."
+            )
+        for parameter in ("score_threshold", "nms_threshold"):
+            value = getattr(self, parameter)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"The {parameter!r} parameter of {name} must be in [0, 1]. Got {value!r} instead.")
+        if self.detections_per_image is not None and self.detections_per_image < 1:
+            raise ValueError(
+                f"The 'detections_per_image' parameter of {name} must be 1 or more. "
+                f"Got {self.detections_per_image!r} instead."
+            )
+
+    def initialize(self) -> DeepDetector:
+        """Build the module and the optimizer anew, with weights from `random_state`."""
+        self._check_params()
+        with self._unchanged_on_error():
+            self.history_ = None
+            self.classes_inferred_ = None
+            with self._seeded(0):
+                super().initialize()
+        return self
+
+    def initialize_module(self) -> DeepDetector:
+        """Build the module with one output for each class and one for the background."""
+        labels = sorted_labels(self.classes, "classes") if self.classes is not None else self.__dict__.get("wanted_")
+        self.module_ = build_detector(
+            self.module,
+            weights=self.weights,
+            weights_backbone=self.weights_backbone,
+            n_outputs=None if labels is None else 1 + len(labels),
+            kwargs=self.get_params_for("module"),
+        )
+        self.n_outputs_ = n_outputs_of(self.module_)
+        if labels is None and self.n_outputs_ is not None:
+            # Trained weights that are used as they are.
+            labels = np.arange(1, self.n_outputs_)
+        if labels is not None:
+            width = len(labels) if self.n_outputs_ is None else self.n_outputs_ - 1
+            self.classes_inferred_ = match_classes(labels, width, self.classes is not None, first=1)
+        return self
+
+    def get_params_for(self, prefix: str) -> dict[str, Any]:
+        """Parameters that begin with `prefix`; for the optimizer, torchvision's own where nothing else is said."""
+        params = super().get_params_for(prefix)
+        if prefix == "optimizer" and self.optimizer is torch.optim.SGD:
+            return {"momentum": 0.9, "weight_decay": 5e-4, **params}
+        return params
+
+    # ---------------------------------------------------------------- training
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> DeepDetector:
+        """Train from scratch (or further, with `warm_start=True`).
+
+        Parameters
+        ----------
+        X : images, see Notes
+        y : list of n dicts with "boxes" (n_boxes, 4) and "labels" (n_boxes,), or None for a Dataset of pairs
+        **fit_params
+            Passed to the module's `forward`, as in skorch.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Before training, with the detector as it was: no images, images of another form (grey ones, say), NaN or
+            infinity, lengths that differ, targets of another form, labels missing from `classes`, no box at all
+            without `classes`, invalid weights or parameters.
+        TrainingDivergedError
+            A loss that is not finite; the detector is as it was.
+        """
+        return self._train(X, y, None, fit_params, reset=not self.warm_start)
+
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> DeepDetector:
+        """Train `max_epochs` further on this data; a detector that has not been trained begins as `fit` does.
+
+        Parameters
+        ----------
+        X, y, **fit_params
+            As in `fit`. A label that is not in `classes_` raises `ValueError`.
+        classes : array-like or None
+            All labels, read in the first call.
+
+        Returns
+        -------
+        self
+        """
+        return self._train(X, y, classes, fit_params, reset=False)
+
+    def _train(self, X: Any, y: Any, classes: Any, fit_params: dict[str, Any], *, reset: bool) -> DeepDetector:
+        self._check_params()
+        name = type(self).__name__
+        if y is None and isinstance(X, Dataset):
+            y = dataset_targets(X)
+        targets = parse_targets(y, len(X), invalid_boxes=self.invalid_boxes)
+        labels = unique_labels(targets.labels) if classes is None else sorted_labels(classes, "classes")
+        with self._unchanged_on_error():
+            if reset or not self.initialized_:
+                if labels is None and self.classes is None:
+                    raise ValueError(f"y must hold at least one box, unless classes= lists the labels of {name}.")
+                self.wanted_ = labels
+                if self.classes is not None and labels is not None:
+                    encode(labels, sorted_labels(self.classes, "classes"), name)
+                self.initialize()
+            if self.__dict__.get("classes_inferred_") is None:
+                self.classes_inferred_ = labels
+            coded = self._coded(targets)
+            channels = channels_of(self.module_)
+            largest = check_images(X, channels, name)
+            if largest > 16:
+                warnings.warn(
+                    f"X holds values of up to {largest:.3g}. Images must be in [0, 1], or 8-bit integers.",
+                    UserWarning,
+                    stacklevel=3,
+                )
+            with self._seeded(1 + len(self.history)):
+                NeuralNet.partial_fit(self, DetectionData(X, coded, channels, "X"), None, **fit_params)
+        self.__dict__.pop("wanted_", None)
+        return self
+
+    def _coded(self, targets: Targets) -> list[dict[str, torch.Tensor]]:
+        """Targets as torchvision takes them: labels are the module's outputs, of which 0 is the background."""
+        name = type(self).__name__
+        none = np.empty(0, dtype=np.int64)
+        codes = [encode(part, self.classes_, name) + 1 if len(part) else none for part in targets.labels]
+        return [
+            {"boxes": torch.from_numpy(boxes), "labels": torch.from_numpy(code)}
+            for boxes, code in zip(targets.boxes, codes)
+        ]
+
+    def check_data(self, X: Any, y: Any = None) -> None:
+        """Nothing: `fit` has checked the data."""
+
+    def get_dataset(self, X: Any, y: Any = None) -> Any:
+        """Images as the dataset that skorch iterates over; what `fit` has made passes."""
+        return X if isinstance(X, DetectionData) else DetectionData(X, None, channels_of(self.module_), "X")
+
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        """The dict of losses of one batch in train mode, its detections (a list of dicts) in eval mode."""
+        images = [image.to(self.device) for image in x.images]
+        if not self.module_.training:
+            return self.module_(images, **fit_params)
+        return self.module_(images, to_device(x.targets, self.device), **fit_params)
+
+    def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Loss of a batch that is not trained on; detectors tell their losses in train mode alone."""
+        self._set_training(True)
+        for part in self.module_.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                # The batch must not enter the running statistics.
+                part.eval()
+        with torch.no_grad():
+            losses = self.infer(batch[0], **fit_params)
+            return {"loss": self.get_loss(losses, None), "y_pred": losses}
+
+    def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False, **kwargs: Any) -> Any:
+        """What `criterion` makes of the dict of losses; it must be finite."""
+        loss = self.criterion_(y_pred, y_true)
+        if not bool(torch.isfinite(loss)):
+            values = {name: float(value.detach().sum()) for name, value in y_pred.items()}
+            raise TrainingDivergedError(
+                f"The loss of {type(self).__name__} must be finite. Got {values} in epoch {len(self.history)}: "
+                f"lower lr, which is {self.lr}, or clip gradients with skorch.callbacks.GradientNormClipping."
+            )
+        return loss
+
+    # ---------------------------------------------------------------- answers
+
+    def detect(self, X: Any) -> list[dict[str, NDArray]]:
+        """Boxes, labels, scores and class distributions of every image, in one pass.
+
+        Parameters
+        ----------
+        X : images, see Notes
+
+        Returns
+        -------
+        list of n dicts
+            What `predict` gives, and "proba", what `predict_proba` gives.
+        """
+        return list(self.iter_detect(X))
+
+    def iter_detect(self, X: Any) -> Iterator[dict[str, NDArray]]:
+        """The dicts of `detect` one by one, in order: a large pool's need not be held at once."""
+        self._check_ready(X)
+        return self._detections(X, proba=True)
+
+    def predict(self, X: Any) -> list[dict[str, NDArray]]:
+        """Objects found in every image, best first, as torchvision's detector finds them.
+
+        Parameters
+        ----------
+        X : images, see Notes
+
+        Returns
+        -------
+        list of n dicts
+            "boxes" (n_boxes, 4) float32, x1, y1, x2, y2 in pixels of the image; "labels" (n_boxes,) of the dtype of
+            `classes_`; "scores" (n_boxes,) float32, the probability of that label.
+
+        Raises
+        ------
+        NotFittedError
+        ValueError, TypeError
+            No images, or images of another form.
+        """
+        self._check_ready(X)
+        return list(self._detections(X, proba=False))
+
+    def predict_proba(self, X: Any) -> list[NDArray[np.float32]]:
+        """The class distribution of every box that `predict` returns.
+
+        Parameters
+        ----------
+        X : images, see Notes
+
+        Returns
+        -------
+        list of n ndarrays of shape (n_boxes, 1 + n_classes), float32
+            Softmax of the head's outputs, so that a row sums to one. Column 0 is the background, column 1 + i is
+            `classes_[i]`; a box's score is the entry of its label.
+
+        Raises
+        ------
+        NotFittedError
+        PoolCapabilityError
+            A detector that has no distributions, see Notes.
+        ValueError, TypeError
+            No images, or images of another form.
+        """
+        return [found["proba"] for found in self.iter_detect(X)]
+
+    def score(self, X: Any, y: Any) -> float:
+        """Mean average precision at an overlap of 0.5, as `skal.metrics.mean_average_precision`.
+
+        Parameters
+        ----------
+        X : images, see Notes
+        y : list of n dicts with "boxes" and "labels"
+
+        Returns
+        -------
+        float in [0, 1]
+
+        Raises
+        ------
+        ImportError
+            Without the extra `detection`, ``pip install "skal[detection]"``.
+        """
+        return mean_average_precision(y, self.predict(X))
+
+    def _check_ready(self, X: Any) -> None:
+        self.check_is_fitted()
+        self._check_params()
+        check_images(X, channels_of(self.module_), type(self).__name__)
+
+    def _detections(self, X: Any, *, proba: bool) -> Iterator[dict[str, NDArray]]:
+        loader = self.get_params_for("iterator_valid")
+        for images in image_blocks(X, channels_of(self.module_), loader):
+            yield from self._detect_block(images, proba)
+
+    def _detect_block(self, images: list[torch.Tensor], proba: bool) -> list[dict[str, NDArray]]:
+        module = getattr(self.module_, "_orig_mod", self.module_)
+        values = {
+            "score_threshold": self.score_threshold,
+            "nms_threshold": self.nms_threshold,
+            "detections_per_image": self.detections_per_image,
+        }
+        answers: list[dict[str, NDArray]] = [{} for _ in images]
+        with torch_rng(device=self.device), kept_modes(self.module_), torch.no_grad(), thresholds(module, values):
+            self._set_training(False)
+            for idx in same_size(images, self.batch_size):
+                batch = ImageBatch([images[i] for i in idx], [])
+                if proba and has_distributions(module):
+                    with distributions(module) as rows:
+                        found = [{**one, "proba": p} for one, p in zip(self.infer(batch), rows)]
+                else:
+                    found = self.infer(batch)
+                for i, one in zip(idx, found):
+                    answers[i] = self._answer(one, proba)
+        return answers
+
+    def _answer(self, found: dict[str, torch.Tensor], proba: bool) -> dict[str, NDArray]:
+        if proba and "proba" not in found:
+            raise PoolCapabilityError(
+                f"predict_proba of {type(self).__name__} needs a detector of the Faster R-CNN or SSD family, or one "
+                f"whose detections hold 'proba'. {type(self.module_).__name__} is neither."
+            )
+        codes = found["labels"].cpu().numpy()
+        answer = {
+            "boxes": found["boxes"].float().cpu().numpy(),
+            "labels": self.classes_[codes - 1],
+            "scores": found["scores"].float().cpu().numpy(),
+        }
+        return answer | {"proba": found["proba"].float().cpu().numpy()} if proba else answer

@@ -1,0 +1,168 @@
+"""Images of any size and their targets on the way through skorch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from skal.utils._arrays import blocks
+from skal.utils._rows import n_rows
+
+__all__ = [
+    "DetectionData",
+    "ImageBatch",
+    "as_image",
+    "channels_of",
+    "check_images",
+    "collate",
+    "dataset_targets",
+    "image_blocks",
+    "same_size",
+]
+
+# Images taken from a Dataset at a time; those of one size among them share batches.
+_BLOCK = 64
+
+
+@dataclass
+class ImageBatch:
+    """Images (channels, h, w) of one batch, with their targets in training. No list, whose length skorch misreads."""
+
+    images: list[torch.Tensor]
+    targets: list[dict[str, torch.Tensor]]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class DetectionData(Dataset):
+    """Rows (image, target) of images and coded targets."""
+
+    def __init__(self, X: Any, targets: list[dict[str, torch.Tensor]] | None, channels: int, name: str) -> None:
+        self.X, self.targets, self.channels, self.name = X, targets, channels, name
+
+    def __len__(self) -> int:
+        return n_rows(self.X)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        sample = self.X[i]
+        if isinstance(self.X, Dataset) and isinstance(sample, (tuple, list)):
+            sample = sample[0]
+        image = as_image(sample, self.channels, f"{self.name}[{i}]")
+        return image, {} if self.targets is None else self.targets[i]
+
+
+def collate(rows: list[tuple[torch.Tensor, dict[str, torch.Tensor]]]) -> tuple[ImageBatch, int]:
+    """A batch as skorch takes it: what `infer` sees, and labels, which lie in it already."""
+    images, targets = zip(*rows)
+    return ImageBatch(list(images), list(targets)), 0
+
+
+def channels_of(module: nn.Module) -> int:
+    """Channels of the images that the module takes."""
+    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    return 3 if first is None else first.in_channels
+
+
+def as_image(image: Any, channels: int, name: str) -> torch.Tensor:
+    """One image as a float32 tensor (channels, h, w); integers of 8 bits are scaled to [0, 1]."""
+    image, _ = _checked(image, channels, name)
+    return image.to(torch.float32) / 255 if image.dtype == torch.uint8 else image.to(torch.float32)
+
+
+def _checked(image: Any, channels: int, name: str) -> tuple[torch.Tensor, float]:
+    """The image as a tensor of its own dtype, and the size of its largest number (0 for 8-bit integers)."""
+    if not hasattr(image, "shape") and not isinstance(image, (list, tuple)):
+        raise TypeError(
+            f"{name} must be an image as an array or a tensor (channels, height, width). Got {type(image).__name__} "
+            "instead; torchvision.transforms.functional.pil_to_tensor makes one of a PIL image."
+        )
+    if not isinstance(image, torch.Tensor):
+        try:
+            image = np.asarray(image)
+        except ValueError:
+            image = np.empty(0, dtype=object)
+        if image.dtype.kind not in "fiub":
+            raise TypeError(f"{name} must be an array of numbers. Got dtype {image.dtype} instead.")
+        # A copy where NumPy's array is read-only, which torch would warn about, or runs backwards.
+        usable = image.flags.writeable and all(stride >= 0 for stride in image.strides)
+        image = torch.from_numpy(image if usable else image.copy())
+    shape = tuple(image.shape)
+    if len(shape) != 3 or shape[0] != channels or 0 in shape:
+        raise ValueError(
+            f"{name} must be an image of shape ({channels}, height, width). Got shape {shape} instead."
+            f"{_advice(shape, channels)}"
+        )
+    image = image.detach()
+    if image.dtype == torch.uint8:
+        return image, 0.0
+    # NaN is the maximum of what holds one.
+    largest = float(image.abs().max())
+    if not np.isfinite(largest):
+        raise ValueError(f"{name} contains NaN or infinity.")
+    return image, largest
+
+
+def _advice(shape: tuple[int, ...], channels: int) -> str:
+    if len(shape) == 3 and shape[2] == channels:
+        return " Move the channels first: image.transpose(2, 0, 1)."
+    if len(shape) == 3 and shape[0] == 1:
+        return f" It is grey: np.repeat(image, {channels}, axis=0)."
+    if len(shape) == 3 and shape[2] == 1:
+        return f" It is grey: np.repeat(image.transpose(2, 0, 1), {channels}, axis=0)."
+    if len(shape) == 2:
+        return f" It is grey: np.repeat(image[None], {channels}, axis=0)."
+    return ""
+
+
+def check_images(X: Any, channels: int, owner: str) -> float:
+    """The size of the largest number in the images; all are checked, but a Dataset's, which are as they are read."""
+    if isinstance(X, (Mapping, str)) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
+        raise TypeError(f"X must be images: a list, an array or a Dataset. Got {type(X).__name__} instead.")
+    n = n_rows(X)
+    if n == 0:
+        raise ValueError(f"X must hold at least one image. Got an empty X for {owner}.")
+    if isinstance(X, Dataset):
+        return 0.0
+    return max(_checked(X[i], channels, f"X[{i}]")[1] for i in range(n))
+
+
+def dataset_targets(dataset: Dataset) -> list[Any]:
+    """The targets of a Dataset of pairs (image, target), by one pass over it."""
+    targets = []
+    for i in range(n_rows(dataset)):
+        item = dataset[i]
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise ValueError(
+                "y must hold one target per image, or X must be a Dataset of pairs (image, target). "
+                f"Got y=None and a {type(dataset).__name__} of {type(item).__name__}."
+            )
+        targets.append(item[1])
+    return targets
+
+
+def image_blocks(X: Any, channels: int, loader: dict[str, Any]) -> Iterator[list[torch.Tensor]]:
+    """The images of `X` as tensors, in order, some at a time; a Dataset is read by a DataLoader."""
+    data = DetectionData(X, None, channels, "X")
+    if isinstance(X, Dataset):
+        kwargs = {"generator": torch.Generator(), **loader, "batch_size": _BLOCK, "collate_fn": collate}
+        yield from (batch.images for batch, _ in DataLoader(data, **kwargs))
+        return
+    for rows in blocks(len(data), _BLOCK):
+        yield [data[i][0] for i in range(rows.start, rows.stop)]
+
+
+def same_size(images: list[torch.Tensor], batch_size: int) -> Iterator[list[int]]:
+    """Positions of images by batches of one size, so that no image is padded because of another one."""
+    sizes: dict[tuple[int, ...], list[int]] = {}
+    for i, image in enumerate(images):
+        sizes.setdefault(tuple(image.shape), []).append(i)
+    for group in sizes.values():
+        for rows in blocks(len(group), batch_size):
+            yield group[rows]

@@ -1,0 +1,215 @@
+"""torchvision's detectors: built by name with as many classes as asked for, and made to tell whole distributions."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from skal.exceptions import PoolCapabilityError
+
+from ._backbone import load_weights, named_weights, weights_file
+from ._labels import outputs_parameter
+
+__all__ = ["build_detector", "distributions", "has_distributions", "n_outputs_of", "thresholds"]
+
+OWNER = "DeepDetector"
+# The submodules whose width follows the number of classes, in the Faster R-CNN and in the one-stage families.
+_HEADS = ("roi_heads.box_predictor", "head.classification_head", "head")
+# Parameter of DeepDetector: attribute of torchvision's detectors.
+_THRESHOLDS = {
+    "score_threshold": "score_thresh",
+    "nms_threshold": "nms_thresh",
+    "detections_per_image": "detections_per_img",
+}
+
+
+def build_detector(
+    module: Any, *, weights: Any, weights_backbone: Any, n_outputs: int | None, kwargs: dict[str, Any]
+) -> nn.Module:
+    """A fresh detector of `n_outputs` classes, background included (its own number where None)."""
+    if isinstance(module, str):
+        return _torchvision_detector(module, weights, weights_backbone, n_outputs, dict(kwargs))
+    if isinstance(module, nn.Module) and not kwargs:
+        built = copy.deepcopy(module)
+    else:
+        factory = type(module) if isinstance(module, nn.Module) else module
+        parameter = outputs_parameter(factory)
+        if n_outputs is not None and parameter is not None:
+            kwargs = {parameter: n_outputs, **kwargs}
+        built = factory(**kwargs)
+    path = weights_file(weights)
+    if path is not None:
+        load_weights(built, path, _head(built), OWNER)
+    return built
+
+
+def _torchvision_detector(
+    name: str, weights: Any, weights_backbone: Any, n_outputs: int | None, kwargs: dict[str, Any]
+) -> nn.Module:
+    # Here, since it takes seconds that users of classifiers need not wait for.
+    from torchvision import models
+
+    known = models.list_models(module=models.detection)
+    # Those need masks and keypoints to train on.
+    names = [known_name for known_name in known if not known_name.startswith(("mask", "keypoint"))]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names
+        raise ValueError(
+            f"The 'module' parameter of {OWNER} must be an nn.Module or the name of a torchvision detector, such as "
+            f"{', '.join(map(repr, close))}. Got {name!r} instead."
+        )
+    n_outputs = kwargs.pop("num_classes", n_outputs)
+    path = weights_file(weights)
+    own = None if path else named_weights(name, weights, OWNER)
+    if own is None:
+        classes = {} if n_outputs is None else {"num_classes": n_outputs}
+        module = models.get_model(name, weights=None, weights_backbone=weights_backbone, **classes, **kwargs)
+        if path:
+            load_weights(module, path, _head(module), OWNER)
+        return module
+    module = models.get_model(name, weights=own, **kwargs)
+    if n_outputs not in (None, n_outputs_of(module)):
+        # The trained parts do not depend on the number of classes; the head is that of an untrained twin.
+        twin = models.get_model(name, weights=None, weights_backbone=None, num_classes=n_outputs, **kwargs)
+        head = str(_head(module))
+        parent, _, key = head.rpartition(".")
+        setattr(module.get_submodule(parent), key, twin.get_submodule(head))
+    return module
+
+
+def _head(module: nn.Module) -> str | None:
+    names = {name for name, _ in module.named_modules()}
+    return next((name for name in _HEADS if name in names), None)
+
+
+def n_outputs_of(module: nn.Module) -> int | None:
+    """Classes of a detector, background included; None where it does not tell."""
+    scores = getattr(getattr(getattr(module, "roi_heads", None), "box_predictor", None), "cls_score", None)
+    if isinstance(scores, nn.Linear):
+        return scores.out_features
+    head = getattr(getattr(module, "head", None), "classification_head", None)
+    width = getattr(head, "num_columns", getattr(head, "num_classes", None))
+    return width if isinstance(width, int) else None
+
+
+def _post_processor(module: nn.Module) -> Any:
+    """The part of a torchvision detector that turns raw outputs into detections, which has the thresholds."""
+    for part in (getattr(module, "roi_heads", None), module):
+        if callable(getattr(part, "postprocess_detections", None)):
+            return part
+    return None
+
+
+def _own_thresholds(module: nn.Module) -> dict[str, Any]:
+    """The thresholds of a detector's post-processing, by the names of `DeepDetector`'s parameters."""
+    part = _post_processor(module)
+    return {name: getattr(part, key) for name, key in _THRESHOLDS.items() if hasattr(part, key)}
+
+
+@contextmanager
+def thresholds(module: nn.Module, values: dict[str, Any]) -> Iterator[None]:
+    """Post-process with these thresholds inside; a value of None keeps the module's own."""
+    part, own = _post_processor(module), _own_thresholds(module)
+    wanted = {name: value for name, value in values.items() if value is not None}
+    for name in wanted:
+        if name not in own:
+            raise ValueError(
+                f"The {name!r} parameter of {OWNER} must be None for {type(module).__name__}, which has no such "
+                f"threshold. Got {wanted[name]!r} instead."
+            )
+    try:
+        for name, value in wanted.items():
+            setattr(part, _THRESHOLDS[name], value)
+        yield
+    finally:
+        for name in wanted:
+            setattr(part, _THRESHOLDS[name], own[name])
+
+
+def has_distributions(module: nn.Module) -> bool:
+    """Whether the detector's head gives each box one distribution over the classes."""
+    return _kind(module) is not None
+
+
+def _kind(module: nn.Module) -> str | None:
+    from torchvision.models.detection.roi_heads import RoIHeads
+    from torchvision.models.detection.ssd import SSD
+
+    if isinstance(getattr(module, "roi_heads", None), RoIHeads):
+        return "two-stage"
+    # RetinaNet and FCOS decide each class by itself, so that their scores are no distribution.
+    return "ssd" if isinstance(module, SSD) else None
+
+
+@contextmanager
+def distributions(module: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Collect, for each image that the detector answers inside, the class distributions of its boxes.
+
+    torchvision's own post-processing runs as it is and decides which boxes are kept; each is then found again among
+    the head's outputs, by its class, its score and its box before it is scaled to the image, all three exactly. Yields
+    a list to which each image adds a tensor (n_boxes, n_outputs), softmax of the head's logits, in the order of its
+    boxes.
+    """
+    kind, part = _kind(module), _post_processor(module)
+    if kind is None:
+        raise PoolCapabilityError(
+            "Class distributions of boxes need a detector of the Faster R-CNN or SSD family. "
+            f"Got {type(module).__name__} instead."
+        )
+    own: Callable[..., Any] = part.postprocess_detections
+    taken: list[torch.Tensor] = []
+
+    def two_stage(class_logits: Any, box_regression: Any, proposals: Any, image_shapes: Any) -> Any:
+        kept = own(class_logits, box_regression, proposals, image_shapes)
+        sizes = [len(boxes) for boxes in proposals]
+        decoded = part.box_coder.decode(box_regression, proposals).split(sizes)
+        proba = F.softmax(class_logits, -1).split(sizes)
+        for *one, p, candidates, shape in zip(*kept, proba, decoded, image_shapes):
+            boxes, scores, labels = one
+            taken.append(_rows_of(p, _clipped(candidates, shape), boxes, scores, labels))
+        return kept
+
+    def ssd(head_outputs: Any, image_anchors: Any, image_shapes: Any) -> Any:
+        kept = own(head_outputs, image_anchors, image_shapes)
+        proba = F.softmax(head_outputs["cls_logits"], dim=-1)
+        regressions = head_outputs["bbox_regression"]
+        for one, p, regression, anchors, shape in zip(kept, proba, regressions, image_anchors, image_shapes):
+            decoded = part.box_coder.decode_single(regression, anchors)
+            boxes = _clipped(decoded, shape)[:, None]
+            taken.append(_rows_of(p, boxes, one["boxes"], one["scores"], one["labels"]))
+        return kept
+
+    part.postprocess_detections = two_stage if kind == "two-stage" else ssd
+    try:
+        yield taken
+    finally:
+        del part.postprocess_detections
+
+
+def _clipped(boxes: torch.Tensor, shape: Any) -> torch.Tensor:
+    from torchvision.ops import clip_boxes_to_image
+
+    return clip_boxes_to_image(boxes, shape)
+
+
+def _rows_of(
+    proba: torch.Tensor, candidates: torch.Tensor, boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """The rows of `proba` (N, C) that the kept boxes come from; `candidates` are (N, C, 4), or (N, 1, 4) for all C."""
+    rows = torch.empty((len(boxes), proba.shape[1]), dtype=proba.dtype, device=proba.device)
+    for label in labels.unique().tolist():
+        mine = torch.where(labels == label)[0]
+        own = candidates[:, label if candidates.shape[1] > 1 else 0]
+        same = (proba[:, label, None] == scores[mine]) & (own[:, None] == boxes[mine]).all(dim=2)
+        if not bool(same.any(dim=0).all()):
+            raise RuntimeError("A detector's post-processing returned a box that its head did not give.")
+        rows[mine] = proba[same.int().argmax(dim=0)]
+    return rows
+
