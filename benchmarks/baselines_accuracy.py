@@ -136,10 +136,12 @@ TASKS = {
 
 
 def all_strategies():
-    """Each class that `skal.strategies` exports, random sampling first."""
+    """Each class for classifiers that `skal.strategies` exports, random sampling first."""
     found = {name: getattr(strategies, name) for name in strategies.__all__}
     classes = {
-        name: obj for name, obj in found.items() if isinstance(obj, type) and issubclass(obj, QueryStrategy)
+        name: obj
+        for name, obj in found.items()
+        if isinstance(obj, type) and issubclass(obj, QueryStrategy) and not name.startswith("Detection")
     }
     names = sorted(classes, key=lambda name: (name != "RandomSampling", name.lower()))
     return {name: classes[name](**SETTINGS.get(name, dict)()) for name in names}

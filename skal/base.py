@@ -41,6 +41,8 @@ class QueryStrategy(BaseEstimator, ABC):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
     _requires: ClassVar[tuple[str, ...]] = ()
+    # Whether it asks a detector about boxes in images, and so cannot serve a classifier.
+    _for_detectors: ClassVar[bool] = False
 
     @property
     def __name__(self) -> str:

@@ -180,11 +180,10 @@ def _describe(
 
 
 def _strategy_classes() -> dict[str, type[QueryStrategy]]:
-    """The strategies that can be named, by class name."""
+    """The strategies that can be named, by class name: those for classifiers."""
     found = {name: getattr(catalogue, name) for name in catalogue.__all__}
-    return {
-        name: obj for name, obj in found.items() if isinstance(obj, type) and issubclass(obj, QueryStrategy)
-    }
+    classes = {name: obj for name, obj in found.items() if isinstance(obj, type) and issubclass(obj, QueryStrategy)}
+    return {name: cls for name, cls in classes.items() if not cls._for_detectors}
 
 
 def _default_strategies() -> list[str]:

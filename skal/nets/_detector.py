@@ -27,9 +27,17 @@ from ._detector_data import (
     collate,
     dataset_targets,
     image_blocks,
+    n_images,
     same_size,
 )
-from ._detector_module import build_detector, distributions, has_distributions, n_outputs_of, thresholds
+from ._detector_module import (
+    build_detector,
+    distributions,
+    has_distributions,
+    n_outputs_of,
+    set_thresholds,
+    thresholds_of,
+)
 from ._labels import encode, match_classes, sorted_labels
 from ._repeatable import RepeatableNet
 
@@ -257,6 +265,8 @@ class DeepDetector(RepeatableNet):
             kwargs=self.get_params_for("module"),
         )
         self.n_outputs_ = n_outputs_of(self.module_)
+        self.own_thresholds_ = thresholds_of(self.module_)
+        self._set_thresholds()
         if labels is None and self.n_outputs_ is not None:
             # Trained weights that are used as they are.
             labels = np.arange(1, self.n_outputs_)
@@ -264,6 +274,14 @@ class DeepDetector(RepeatableNet):
             width = len(labels) if self.n_outputs_ is None else self.n_outputs_ - 1
             self.classes_inferred_ = match_classes(labels, width, self.classes is not None, first=1)
         return self
+
+    def _set_thresholds(self) -> None:
+        values = {
+            "score_threshold": self.score_threshold,
+            "nms_threshold": self.nms_threshold,
+            "detections_per_image": self.detections_per_image,
+        }
+        set_thresholds(getattr(self.module_, "_orig_mod", self.module_), values, self.own_thresholds_)
 
     def get_params_for(self, prefix: str) -> dict[str, Any]:
         """Parameters that begin with `prefix`; for the optimizer, torchvision's own where nothing else is said."""
@@ -318,9 +336,10 @@ class DeepDetector(RepeatableNet):
     def _train(self, X: Any, y: Any, classes: Any, fit_params: dict[str, Any], *, reset: bool) -> DeepDetector:
         self._check_params()
         name = type(self).__name__
+        n = n_images(X, name)
         if y is None and isinstance(X, Dataset):
             y = dataset_targets(X)
-        targets = parse_targets(y, len(X), invalid_boxes=self.invalid_boxes)
+        targets = parse_targets(y, n, invalid_boxes=self.invalid_boxes)
         labels = unique_labels(targets.labels) if classes is None else sorted_labels(classes, "classes")
         with self._unchanged_on_error():
             if reset or not self.initialized_:
@@ -334,7 +353,7 @@ class DeepDetector(RepeatableNet):
                 self.classes_inferred_ = labels
             coded = self._coded(targets)
             channels = channels_of(self.module_)
-            largest = check_images(X, channels, name)
+            largest = check_images(X, channels)
             if largest > 16:
                 warnings.warn(
                     f"X holds values of up to {largest:.3g}. Images must be in [0, 1], or 8-bit integers.",
@@ -480,7 +499,8 @@ class DeepDetector(RepeatableNet):
     def _check_ready(self, X: Any) -> None:
         self.check_is_fitted()
         self._check_params()
-        check_images(X, channels_of(self.module_), type(self).__name__)
+        n_images(X, type(self).__name__)
+        check_images(X, channels_of(self.module_))
 
     def _detections(self, X: Any, *, proba: bool) -> Iterator[dict[str, NDArray]]:
         loader = self.get_params_for("iterator_valid")
@@ -489,13 +509,9 @@ class DeepDetector(RepeatableNet):
 
     def _detect_block(self, images: list[torch.Tensor], proba: bool) -> list[dict[str, NDArray]]:
         module = getattr(self.module_, "_orig_mod", self.module_)
-        values = {
-            "score_threshold": self.score_threshold,
-            "nms_threshold": self.nms_threshold,
-            "detections_per_image": self.detections_per_image,
-        }
+        self._set_thresholds()
         answers: list[dict[str, NDArray]] = [{} for _ in images]
-        with torch_rng(device=self.device), kept_modes(self.module_), torch.no_grad(), thresholds(module, values):
+        with torch_rng(device=self.device), kept_modes(self.module_), torch.no_grad():
             self._set_training(False)
             for idx in same_size(images, self.batch_size):
                 batch = ImageBatch([images[i] for i in idx], [])

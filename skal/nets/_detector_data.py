@@ -23,6 +23,7 @@ __all__ = [
     "collate",
     "dataset_targets",
     "image_blocks",
+    "n_images",
     "same_size",
 ]
 
@@ -121,16 +122,21 @@ def _advice(shape: tuple[int, ...], channels: int) -> str:
     return ""
 
 
-def check_images(X: Any, channels: int, owner: str) -> float:
-    """The size of the largest number in the images; all are checked, but a Dataset's, which are as they are read."""
+def n_images(X: Any, owner: str) -> int:
+    """The number of images, 1 or more."""
     if isinstance(X, (Mapping, str)) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
         raise TypeError(f"X must be images: a list, an array or a Dataset. Got {type(X).__name__} instead.")
     n = n_rows(X)
     if n == 0:
         raise ValueError(f"X must hold at least one image. Got an empty X for {owner}.")
+    return n
+
+
+def check_images(X: Any, channels: int) -> float:
+    """The size of the largest number in the images; all are checked, but a Dataset's, which are as they are read."""
     if isinstance(X, Dataset):
         return 0.0
-    return max(_checked(X[i], channels, f"X[{i}]")[1] for i in range(n))
+    return max(_checked(X[i], channels, f"X[{i}]")[1] for i in range(n_rows(X)))
 
 
 def dataset_targets(dataset: Dataset) -> list[Any]:

@@ -17,7 +17,7 @@ from skal.exceptions import PoolCapabilityError
 from ._backbone import load_weights, named_weights, weights_file
 from ._labels import outputs_parameter
 
-__all__ = ["build_detector", "distributions", "has_distributions", "n_outputs_of", "thresholds"]
+__all__ = ["build_detector", "distributions", "has_distributions", "n_outputs_of", "set_thresholds", "thresholds_of"]
 
 OWNER = "DeepDetector"
 # The submodules whose width follows the number of classes, in the Faster R-CNN and in the one-stage families.
@@ -107,30 +107,22 @@ def _post_processor(module: nn.Module) -> Any:
     return None
 
 
-def _own_thresholds(module: nn.Module) -> dict[str, Any]:
+def thresholds_of(module: nn.Module) -> dict[str, Any]:
     """The thresholds of a detector's post-processing, by the names of `DeepDetector`'s parameters."""
     part = _post_processor(module)
     return {name: getattr(part, key) for name, key in _THRESHOLDS.items() if hasattr(part, key)}
 
 
-@contextmanager
-def thresholds(module: nn.Module, values: dict[str, Any]) -> Iterator[None]:
-    """Post-process with these thresholds inside; a value of None keeps the module's own."""
-    part, own = _post_processor(module), _own_thresholds(module)
-    wanted = {name: value for name, value in values.items() if value is not None}
-    for name in wanted:
-        if name not in own:
+def set_thresholds(module: nn.Module, values: dict[str, Any], own: dict[str, Any]) -> None:
+    """Give the post-processing these thresholds; a value of None means the module's own, which are in `own`."""
+    for name, value in values.items():
+        if name in own:
+            setattr(_post_processor(module), _THRESHOLDS[name], own[name] if value is None else value)
+        elif value is not None:
             raise ValueError(
                 f"The {name!r} parameter of {OWNER} must be None for {type(module).__name__}, which has no such "
-                f"threshold. Got {wanted[name]!r} instead."
+                f"threshold. Got {value!r} instead."
             )
-    try:
-        for name, value in wanted.items():
-            setattr(part, _THRESHOLDS[name], value)
-        yield
-    finally:
-        for name in wanted:
-            setattr(part, _THRESHOLDS[name], own[name])
 
 
 def has_distributions(module: nn.Module) -> bool:

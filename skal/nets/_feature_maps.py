@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from skal.utils._arrays import blocks
@@ -19,11 +20,39 @@ from skal.utils._torch import as_net_input, resolve_device, torch_rng
 
 from ._backbone import check_images
 
-__all__ = ["check_layers", "feature_maps", "map_sizes", "smallest_map"]
+__all__ = ["Preparation", "check_layers", "common_size", "feature_maps", "map_sizes", "smallest_map"]
+
+# What torchvision's weights for ImageNet expect of numbers in [0, 1].
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# The side that images of different size are brought to, as torchvision's classifiers see them.
+_SIDE = 224
+
+
+class Preparation(NamedTuple):
+    """What is done to an image before the network sees it: its height and width (None: its own), normalization."""
+
+    size: tuple[int, int] | None = None
+    normalize: bool = False
+
+
+def common_size(X: Any) -> tuple[int, int] | None:
+    """The size to bring images to that differ in size; None where they do not, or where `X` does not tell."""
+    if not isinstance(X, (list, tuple)):
+        return None
+    sizes = {tuple(np.shape(image)[1:]) for image in X}
+    return (_SIDE, _SIDE) if len(sizes) > 1 else None
 
 
 def feature_maps(
-    module: nn.Module, layers: list[str], X: Any, idx: NDArray, *, batch_size: int, device: Any, check: bool
+    module: nn.Module,
+    layers: list[str],
+    X: Any,
+    idx: NDArray,
+    *,
+    batch_size: int,
+    device: Any,
+    check: bool,
+    preparation: Preparation,
 ) -> Iterator[list[torch.Tensor]]:
     """Float outputs (batch, channels, h, w) of `layers` for the images `idx` of `X`, in order.
 
@@ -33,7 +62,7 @@ def feature_maps(
     target = torch.device(resolve_device(device))
     with _on_device(module, target), torch_rng(device=target), torch.no_grad():
         for rows in blocks(len(idx), batch_size):
-            x = torch.as_tensor(as_net_input(_images(X, idx[rows]), module))
+            x = torch.as_tensor(as_net_input(_images(X, idx[rows], preparation), module))
             if check:
                 check_images(module, tuple(x.shape[1:]))
             yield [output.float() for output in _run(module, layers, x.to(target))]
@@ -113,12 +142,40 @@ def smallest_map(shapes: list[tuple[int, ...]], layers: list[str]) -> tuple[int,
     return height, width
 
 
-def _images(X: Any, idx: NDArray) -> Any:
-    if not isinstance(X, Dataset):
+def _images(X: Any, idx: NDArray, preparation: Preparation) -> Any:
+    is_dataset = isinstance(X, Dataset)
+    if not is_dataset and preparation == Preparation():
         return take_rows(X, idx)
     samples = [X[int(i)] for i in idx]
-    images = [sample[0] if isinstance(sample, (tuple, list)) else sample for sample in samples]
-    return torch.stack([torch.as_tensor(np.asarray(image)) for image in images])
+    if is_dataset:
+        samples = [sample[0] if isinstance(sample, (tuple, list)) else sample for sample in samples]
+    images = [_prepared(torch.as_tensor(np.asarray(image)), preparation) for image in samples]
+    sizes = sorted({tuple(image.shape) for image in images})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"FusionDescriptor must see images of one size. Got {sizes[0]} and {sizes[1]}: choose an image_size."
+        )
+    return torch.stack(images)
+
+
+def _prepared(image: torch.Tensor, preparation: Preparation) -> torch.Tensor:
+    if preparation == Preparation():
+        return image
+    if image.ndim != 3 or (preparation.normalize and len(image) != len(_MEAN)):
+        channels = len(_MEAN) if preparation.normalize else "channels"
+        raise ValueError(
+            f"Images must be of shape ({channels}, height, width) to be resized or normalized. "
+            f"Got shape {tuple(image.shape)} instead."
+        )
+    if preparation.normalize and image.dtype == torch.uint8:
+        image = image / 255
+    image = image if image.is_floating_point() else image.float()
+    if preparation.size is not None and tuple(image.shape[1:]) != preparation.size:
+        image = F.interpolate(image[None], preparation.size, mode="bilinear", antialias=True)[0]
+    if preparation.normalize:
+        mean, std = torch.tensor(_MEAN).to(image)[:, None, None], torch.tensor(_STD).to(image)[:, None, None]
+        image = (image - mean) / std
+    return image
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from skal.utils._torch import torch_rng
 from skal.utils._validation import check_finite
 
 from ._backbone import build_module, check_weights
-from ._feature_maps import check_layers, feature_maps, map_sizes, smallest_map
+from ._feature_maps import Preparation, check_layers, common_size, feature_maps, map_sizes, smallest_map
 
 __all__ = ["FusionDescriptor"]
 
@@ -56,6 +56,13 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     n_components : int >= 1 or None, default=256
         Length of a descriptor, at most the number of images in `fit` and the length of a fused vector. None skips the
         principal components.
+    image_size : int, pair of ints (height, width) or None, default=None
+        Size that images are brought to, bilinearly, before the network sees them; an int is both. None leaves them as
+        they are; where those of a list passed to `fit` differ in size, it is 224.
+    normalize : bool, default=False
+        Whether images are normalized by ImageNet's mean and deviation, as torchvision's weights expect. Integers of 8
+        bits are then scaled to [0, 1] first. Detectors take images as they are, so that a descriptor beside one
+        normalizes by itself.
     pool : {"avg", "max"}, default="avg"
         How larger maps are brought to the size of the smallest, by a whole number in each direction.
     batch_size : int >= 1, default=16
@@ -77,15 +84,18 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         The network in use, on the CPU.
     layers_ : list of str
         The layers in use.
+    image_size_ : tuple of two ints or None
+        Height and width that images are brought to.
     map_size_ : tuple of two ints
         Height and width of the fused maps.
 
     Notes
     -----
     `X` is an array or tensor (n, channels, h, w), a list of images, or a map-style torch Dataset of images or of
-    tuples that begin with one; a Dataset is read in batches and never held. Numbers are cast to the module's float
-    type without scaling, so images must come as the weights expect them: for torchvision's in [0, 1] and normalized by
-    ImageNet's mean and deviation.
+    tuples that begin with one; a Dataset is read in batches and never held. Images of a Dataset have one size, or
+    `image_size` gives it. Numbers are cast to the module's float type without scaling, so without ``normalize=True``
+    images must come as the weights expect them: for torchvision's in [0, 1] and normalized by ImageNet's mean and
+    deviation.
 
     With x^c_mn the value of channel c at position (m, n) of a map of h x w, averaged over images (eqs. 1 and 2):
 
@@ -129,6 +139,8 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         "layers": ["array-like", str],
         "top_k": [Interval(Integral, 1, None, closed="left")],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+        "normalize": ["boolean"],
         "pool": [StrOptions({"avg", "max"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": [str, torch.device],
@@ -143,6 +155,8 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         layers: Sequence[str] | str = ("features.16", "features.22"),
         top_k: int = 25,
         n_components: int | None = 256,
+        image_size: int | tuple[int, int] | None = None,
+        normalize: bool = False,
         pool: Literal["avg", "max"] = "avg",
         batch_size: int = 16,
         device: str | torch.device = "auto",
@@ -153,6 +167,8 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.layers = layers
         self.top_k = top_k
         self.n_components = n_components
+        self.image_size = image_size
+        self.normalize = normalize
         self.pool = pool
         self.batch_size = batch_size
         self.device = device
@@ -191,8 +207,9 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         rng = make_generator(self.random_state)
         module = self._build(sklearn_seed(rng))
         check_layers(module, layers)
-        variances, size = self._variances(module, layers, X)
-        fusion = _Fusion(module, layers, [top_k(variance, self.top_k) for variance in variances], size)
+        preparation = Preparation(self._size(X), self.normalize)
+        variances, size = self._variances(module, layers, X, preparation)
+        fusion = _Fusion(module, layers, [top_k(variance, self.top_k) for variance in variances], size, preparation)
         length = self.top_k * len(layers) * size[0] * size[1]
         pca = None
         if self.n_components is not None:
@@ -202,7 +219,8 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             for rows, part in zip(blocks(m, self.batch_size), self._fused(fusion, X, idx)):
                 fused[rows] = part
             pca = PCA(self.n_components, copy=False, random_state=sklearn_seed(rng)).fit(fused)
-        self.module_, self.layers_, self.selected_channels_, self.map_size_ = fusion
+        self.module_, self.layers_, self.selected_channels_, self.map_size_, self._preparation = fusion
+        self.image_size_ = preparation.size
         self.channel_variances_, self.pca_ = variances, pca
         self._n_features_out = length if pca is None else self.n_components
         return self
@@ -220,7 +238,7 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         check_is_fitted(self, "module_")
         idx = np.arange(_n_images(X))
-        fusion = _Fusion(self.module_, self.layers_, self.selected_channels_, self.map_size_)
+        fusion = _Fusion(self.module_, self.layers_, self.selected_channels_, self.map_size_, self._preparation)
         parts = self._fused(fusion, X, idx)
         if self.pca_ is not None:
             parts = (l2_normalize(self.pca_.transform(part)) for part in parts)
@@ -235,17 +253,39 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             module = build_module(self.module, weights=weights, n_outputs=None, head=None, kwargs={}, owner=owner)
         return module.cpu().eval().requires_grad_(False)
 
-    def _maps(self, module: nn.Module, layers: list[str], X: Any, idx: NDArray) -> Iterator[list[torch.Tensor]]:
-        check = isinstance(self.module, str)
-        return feature_maps(module, layers, X, idx, batch_size=self.batch_size, device=self.device, check=check)
+    def _size(self, X: Any) -> tuple[int, int] | None:
+        """Height and width that the images are brought to."""
+        if self.image_size is None:
+            return common_size(X)
+        size = (self.image_size,) * 2 if isinstance(self.image_size, Integral) else tuple(self.image_size)
+        if len(size) != 2 or not all(isinstance(side, Integral) and side >= 1 for side in size):
+            raise ValueError(
+                "The 'image_size' parameter of FusionDescriptor must be None, an int of 1 or more or a pair of them. "
+                f"Got {self.image_size!r} instead."
+            )
+        return int(size[0]), int(size[1])
+
+    def _maps(
+        self, module: nn.Module, layers: list[str], X: Any, idx: NDArray, preparation: Preparation
+    ) -> Iterator[list[torch.Tensor]]:
+        return feature_maps(
+            module,
+            layers,
+            X,
+            idx,
+            batch_size=self.batch_size,
+            device=self.device,
+            check=isinstance(self.module, str),
+            preparation=preparation,
+        )
 
     def _variances(
-        self, module: nn.Module, layers: list[str], X: Any
+        self, module: nn.Module, layers: list[str], X: Any, preparation: Preparation
     ) -> tuple[list[NDArray[np.float64]], tuple[int, int]]:
         """Mean over the images of each channel's variance over positions (eq. 1), and the size to pool to."""
         totals: list[NDArray[np.float64]] = []
         size = (0, 0)
-        for maps in self._maps(module, layers, X, np.arange(n_rows(X))):
+        for maps in self._maps(module, layers, X, np.arange(n_rows(X)), preparation):
             if not totals:
                 size = smallest_map(map_sizes(maps), layers)
                 self._check_lengths(layers, maps, size)
@@ -272,7 +312,7 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """Fused vectors of unit length, batch by batch."""
         shrink = F.avg_pool2d if self.pool == "avg" else F.max_pool2d
         height, width = fusion.size
-        for maps in self._maps(fusion.module, fusion.layers, X, idx):
+        for maps in self._maps(fusion.module, fusion.layers, X, idx, fusion.preparation):
             if smallest_map(map_sizes(maps), fusion.layers) != fusion.size:
                 got = " and ".join(f"{x.shape[2]} x {x.shape[3]}" for x in maps)
                 raise ValueError(
@@ -293,6 +333,7 @@ class _Fusion(NamedTuple):
     layers: list[str]
     channels: list[NDArray[np.int64]]
     size: tuple[int, int]
+    preparation: Preparation
 
 
 def _n_images(X: Any) -> int:

@@ -32,6 +32,7 @@ class _DetectionUncertainty(ScoringStrategy):
         "empty": [StrOptions({"last", "first"})],
         "random_state": ["random_state"],
     }
+    _for_detectors = True
 
     def __init__(
         self,

@@ -162,7 +162,7 @@ def mean_average_precision(y_true: Any, y_pred: Any, *, iou_threshold: float = 0
     """
     if not 0 < iou_threshold <= 1:
         raise ValueError(f"iou_threshold must be in (0, 1]. Got {iou_threshold!r} instead.")
-    n = n_rows(y_true)
+    n = len(y_true) if hasattr(y_true, "__len__") else 0
     truth = parse_targets(y_true, n, name="y_true")
     found, scores = _parse_detections(y_pred, n)
     classes = unique_labels(truth.labels, "y_true")
