@@ -63,9 +63,11 @@ HOOKS = {
     "get_loss",
     "get_metadata_routing",
     "get_params",
+    "get_params_for",
     "infer",
     "initialize_module",
     "set_params",
+    "validation_step",
 }
 
 
