@@ -3,13 +3,13 @@ Object detection: which images to draw boxes in
 ===============================================
 
 One round of active learning for a detector. It is trained on a few photographs of PASCAL VOC; the entropies of all the
-boxes that it finds in an image say how much there is to learn from the image, and `UFFM` leaves out what looks like a more
-uncertain one. The images queried are shown with the boxes that a person would draw.
+boxes that it finds in an image say how much there is to learn from the image, and `UFFM` leaves out what looks like a
+more uncertain one. The images queried are shown with the boxes that a person would draw.
 """
 
 # %%
-# A hundred photographs of PASCAL VOC 2012 are read where the folder that ``SKAL_DATA`` names holds them; without it, squares
-# and discs on noise stand in. Images differ in size, and stay as they are: 8-bit integers (3, height, width).
+# Photographs of PASCAL VOC 2012 are read where the folder that ``SKAL_DATA`` names holds them; without it, squares and
+# discs on noise stand in. Images differ in size, and stay as they are: 8-bit integers (3, height, width).
 
 import os
 import time
@@ -72,8 +72,8 @@ classes = sorted({label for target in targets for label in target["labels"]})
 print(f"{len(images)} images, {sum(len(target['boxes']) for target in targets)} boxes, {len(classes)} classes")
 
 # %%
-# The detector: a Faster R-CNN on a small frozen backbone, so that this page takes seconds. On a GPU, and for results, it
-# is one line, ``DeepDetector("fasterrcnn_resnet50_fpn", weights="DEFAULT", classes=classes)``.
+# The detector: a Faster R-CNN on a small frozen backbone, so that this page takes seconds. On a GPU, and for results,
+# it is one line, ``DeepDetector("fasterrcnn_resnet50_fpn", weights="DEFAULT", classes=classes)``.
 
 
 def squeezenet():
@@ -105,7 +105,7 @@ detector = DeepDetector(
     classes=classes,
     optimizer=torch.optim.AdamW,
     lr=5e-4,
-    max_epochs=5,
+    max_epochs=4,
     score_threshold=0.1,
     random_state=0,
 )
@@ -126,8 +126,8 @@ idx, queried, scores = learner.query([images[i] for i in pool], n_instances=6, r
 print(f"fitted in {fitted - began:.1f} s, queried {len(pool)} images in {time.perf_counter() - fitted:.1f} s")
 
 # %%
-# The images queried. Solid: the boxes that are drawn by hand now. Dashed: the detector's three best guesses so far, with
-# their scores.
+# The images queried. Solid: the boxes that are drawn by hand now. Dashed: the detector's three best guesses so far,
+# with their scores.
 
 revealed = [targets[pool[i]] for i in idx]
 fig, axes = plt.subplots(2, 3, figsize=(9, 6.4), layout="constrained")
@@ -139,7 +139,7 @@ for ax, image, target, found, score in zip(axes.flat, queried, revealed, learner
     for (x1, _, _, y2), label, sure in zip(found["boxes"][:3], found["labels"], found["scores"]):
         ax.text(x1, y2, f"{label} {sure:.2f}", size=8, va="top", bbox={"fc": "#56B4E9", "ec": "none", "pad": 1})
     drawn = ", ".join(sorted(set(target["labels"])))
-    ax.set_title(f"uncertainty {score:.1f}: {len(target['boxes'])} boxes\n{drawn}", size=9)
+    ax.set_title(f"uncertainty {score:.1f}; boxes: {len(target['boxes'])}\n{drawn}", size=9)
     ax.axis("off")
 plt.show()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -153,7 +153,7 @@ class DeepDetector(RepeatableNet):
     (['boxes', 'labels', 'scores'], True)
     """
 
-    _collate = staticmethod(collate)
+    _collate: ClassVar[Callable[..., Any] | None] = staticmethod(collate)
     # Labels of the module's outputs 1, 2, ...; the module's number of outputs.
     classes_inferred_: NDArray | None
     n_outputs_: int | None

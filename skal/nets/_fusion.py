@@ -257,8 +257,9 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """Height and width that the images are brought to."""
         if self.image_size is None:
             return common_size(X)
-        size = (self.image_size,) * 2 if isinstance(self.image_size, Integral) else tuple(self.image_size)
-        if len(size) != 2 or not all(isinstance(side, Integral) and side >= 1 for side in size):
+        given: Any = self.image_size
+        size: Any = (given, given) if isinstance(given, Integral) else tuple(given)
+        if len(size) != 2 or not all(isinstance(side, (int, np.integer)) and side >= 1 for side in size):
             raise ValueError(
                 "The 'image_size' parameter of FusionDescriptor must be None, an int of 1 or more or a pair of them. "
                 f"Got {self.image_size!r} instead."

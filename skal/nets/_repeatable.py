@@ -26,7 +26,7 @@ class RepeatableNet(NeuralNet):
     """A skorch net with `random_state` and `device="auto"`; global generators stay as they were."""
 
     # How a DataLoader makes a batch of rows; None is torch's own way.
-    _collate: ClassVar[Callable[[Any], Any] | None] = None
+    _collate: ClassVar[Callable[..., Any] | None] = None
 
     def __init__(self, module: Any, *, device: Any = "auto", random_state: Any = None, **kwargs: Any) -> None:
         super().__init__(module, device=device, **kwargs)

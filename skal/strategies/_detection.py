@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ __all__ = [
     "detection_margin_sampling",
 ]
 
-_AGGREGATE = {"sum": np.sum, "mean": np.mean, "max": np.max}
+_AGGREGATE: dict[str, Callable[[NDArray], Any]] = {"sum": np.sum, "mean": np.mean, "max": np.max}
 
 
 class _DetectionUncertainty(ScoringStrategy):

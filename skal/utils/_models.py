@@ -251,7 +251,7 @@ def box_distributions(estimator: Any, X: Any, n: int) -> Iterator[NDArray] | Non
     """
     if callable(getattr(estimator, "iter_detect", None)):
         return (_distribution(found["proba"], estimator) for found in estimator.iter_detect(X))
-    found = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
+    found: Any = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
     ragged = isinstance(found, (list, tuple)) or (isinstance(found, np.ndarray) and found.dtype == object)
     if not ragged:
         return None

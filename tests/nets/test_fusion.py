@@ -273,3 +273,72 @@ def test_near_duplicates_are_each_others_nearest(layers):
     nearest = photo[similarity.argmax(axis=1)]
     copied = np.isin(photo, ["ukbench00120", "ukbench09268"])
     assert (nearest == photo)[copied].all()
+
+
+def ragged(n=8, channels=2, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.random((channels, 8 + i % 3, 9)).astype(np.float32) for i in range(n)]
+
+
+def resized(image, size):
+    """Bilinear with antialiasing, by torch; the descriptor of resized images is that of the images."""
+    batch = torch.from_numpy(image)[None]
+    return torch.nn.functional.interpolate(batch, size, mode="bilinear", antialias=True)[0].numpy()
+
+
+@pytest.mark.parametrize(("image_size", "size"), [(8, (8, 8)), ((8, 16), (8, 16))])
+def test_images_are_brought_to_one_size(image_size, size):
+    images = ragged()
+    params = {"module": Net(), "layers": ("low", "mid"), "top_k": 2, "n_components": 4, "random_state": 0}
+    descriptor = FusionDescriptor(image_size=image_size, **params).fit(images)
+    plain = FusionDescriptor(**params).fit(np.stack([resized(image, size) for image in images]))
+    assert descriptor.image_size_ == size and plain.image_size_ is None
+    expected = plain.transform(np.stack([resized(image, size) for image in images]))
+    np.testing.assert_allclose(descriptor.transform(images), expected, atol=1e-5)
+    np.testing.assert_allclose(descriptor.transform([torch.from_numpy(image) for image in images]), expected, atol=1e-5)
+    np.testing.assert_allclose(descriptor.transform(ImageDataset(images)), expected, atol=1e-5)
+    np.testing.assert_allclose(pickle.loads(pickle.dumps(descriptor)).transform(images), expected, atol=1e-5)
+
+
+class ImageDataset(Dataset):
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return self.images[i], 0
+
+
+def test_images_that_differ_in_size_are_brought_to_224():
+    images = ragged(3)
+    descriptor = FusionDescriptor(module=Net(), layers=("mid",), top_k=2, n_components=None).fit(images)
+    assert descriptor.image_size_ == (224, 224) and descriptor.map_size_ == (112, 112)
+    same = FusionDescriptor(module=Net(), layers=("mid",), top_k=2, n_components=None).fit([images[0]] * 3)
+    assert same.image_size_ is None
+    with pytest.raises(ValueError, match="one size|rectangular"):
+        FusionDescriptor(module=Net(), layers=("mid",), top_k=2, n_components=None).fit(ImageDataset(images))
+
+
+def test_normalize():
+    images = ragged(6, channels=3)
+    mean = np.array([0.485, 0.456, 0.406], dtype=np.float32)[:, None, None]
+    std = np.array([0.229, 0.224, 0.225], dtype=np.float32)[:, None, None]
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    params = {"module": module, "layers": ("1",), "top_k": 2, "n_components": 3, "image_size": 8, "random_state": 0}
+    by_hand = np.stack([(resized(image, (8, 8)) - mean) / std for image in images])
+    expected = FusionDescriptor(**params).fit_transform(by_hand)
+    np.testing.assert_allclose(FusionDescriptor(normalize=True, **params).fit_transform(images), expected, atol=1e-4)
+    as_bytes = [np.round(image * 255).astype(np.uint8) for image in images]
+    in_floats = [image.astype(np.float32) / 255 for image in as_bytes]
+    descriptor = FusionDescriptor(normalize=True, **params).fit(in_floats)
+    np.testing.assert_allclose(descriptor.transform(as_bytes), descriptor.transform(in_floats), atol=1e-5)
+    with pytest.raises(ValueError, match=r"shape \(3, height, width\) to be resized or normalized"):
+        FusionDescriptor(normalize=True, **{**params, "module": Net(), "layers": ("mid",)}).fit(ragged(6))
+
+
+@pytest.mark.parametrize("image_size", [0, (8, 0), (8,), (8, 8, 8), (8, 2.5), "8"])
+def test_image_size_errors(image_size):
+    with pytest.raises(ValueError, match="image_size"):
+        FusionDescriptor(module=Net(), layers=("mid",), top_k=2, n_components=None, image_size=image_size).fit(ragged())
