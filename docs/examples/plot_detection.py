@@ -84,7 +84,8 @@ def squeezenet():
 
 
 def small_rcnn(num_classes):
-    backbone = squeezenet()
+    # SqueezeNet ends without a normalization.
+    backbone = nn.Sequential(squeezenet(), nn.BatchNorm2d(512))
     backbone.out_channels = 512
     return FasterRCNN(
         backbone,

@@ -50,7 +50,7 @@ class ActiveLearner(ModALActiveLearner):
         Initial samples: NumPy array (images too), DataFrame, sparse matrix, list (of strings too), tensor or dict of
         these. Given, the estimator is fitted at once.
     y_training : array-like of n labels, optional
-        Their labels.
+        Their labels; for a detector a list of dicts with "boxes" and "labels", one for each of a list of images.
     bootstrap_init : bool, default=False
         Whether that first fit uses a bootstrap sample.
     on_transformed : bool, default=False

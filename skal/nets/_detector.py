@@ -66,7 +66,8 @@ class DeepDetector(RepeatableNet):
     weights : None, "DEFAULT", str, WeightsEnum or path, default=None
         Weights of the whole detector: names of torchvision's, which it downloads, for a torchvision `module`, or the
         path of a state dict for any. The head is fresh where it does not have the width wanted. With None the detector
-        knows nothing, and needs thousands of boxes to learn anything.
+        knows nothing, and needs thousands of boxes to learn anything. `initialize` makes trained weights ready for
+        prediction without `fit`; without `classes`, labels are then the numbers of the weights' own categories.
     weights_backbone : None, "DEFAULT", str or WeightsEnum, default=None
         Names of torchvision's weights of the backbone alone, for a torchvision `module` without `weights`.
     classes : array-like of labels or None, default=None
@@ -531,9 +532,8 @@ class DeepDetector(RepeatableNet):
                 f"whose detections hold 'proba'. {type(self.module_).__name__} is neither."
             )
         codes = found["labels"].cpu().numpy()
-        answer = {
-            "boxes": found["boxes"].float().cpu().numpy(),
-            "labels": self.classes_[codes - 1],
-            "scores": found["scores"].float().cpu().numpy(),
-        }
-        return answer | {"proba": found["proba"].float().cpu().numpy()} if proba else answer
+        # RetinaNet and FCOS may answer with the background, which they have an output for.
+        objects = codes > 0
+        names = ("boxes", "scores", "proba") if proba else ("boxes", "scores")
+        answer = {name: found[name].float().cpu().numpy()[objects] for name in names}
+        return {"labels": self.classes_[codes[objects] - 1], **answer}

@@ -482,6 +482,21 @@ class Brightest(nn.Module):
         return found
 
 
+class Undecided(Brightest):
+    def forward(self, images, targets=None):
+        answer = super().forward(images, targets)
+        if self.training:
+            return answer
+        twice = [{key: torch.cat([value, value]) for key, value in one.items()} for one in answer]
+        return [{**one, "labels": torch.tensor([0, 2])} for one in twice]
+
+
+def test_boxes_of_the_background_are_left_out():
+    detector = make(Undecided, max_epochs=1).fit(X, Y)
+    (one,) = detector.detect(X_TEST[:1])
+    assert one["labels"].tolist() == ["square"] and len(one["boxes"]) == len(one["proba"]) == len(one["scores"]) == 1
+
+
 def test_a_module_of_ones_own():
     detector = make(Brightest, max_epochs=5, lr=0.1).fit(X, Y)
     assert detector.module_.num_classes == 3 and detector.module_.side > 6
