@@ -31,7 +31,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from skal.learners import ActiveLearner
 from skal.nets import DeepDetector, FusionDescriptor
-from skal.strategies import UFFM, DetectionEntropy, DetectionLeastConfidence, RandomSampling
+from skal.strategies import UFFM, DetectionEntropy, RandomSampling
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SKAL_DATA", ROOT.parent / "shared" / "data"))
@@ -42,7 +42,7 @@ GROUPS = {
     "vehicle": ["aeroplane", "bicycle", "boat", "bus", "car", "motorbike", "train"],
     "indoor": ["bottle", "chair", "diningtable", "pottedplant", "sofa", "tvmonitor"],
 }
-N_START, N_INSTANCES, N_QUERIES, N_EPOCHS, SIZE = 20, 10, 2, 15, 160
+N_START, N_INSTANCES, N_QUERIES, N_EPOCHS, SIZE = 20, 10, 2, 10, 160
 # For the query alone; the mean average precision is computed with the detector's own 0.05.
 QUERY_THRESHOLD = 0.2
 
@@ -94,7 +94,6 @@ def strategies(seed):
 
     return {
         "random": RandomSampling(random_state=seed),
-        "RLC": DetectionLeastConfidence(random_state=seed),
         "RES": DetectionEntropy(random_state=seed),
         "RES, largest box": DetectionEntropy(aggregation="max", random_state=seed),
         "UFFM around RES": UFFM(DetectionEntropy(), descriptor=descriptor(), random_state=seed),

@@ -106,7 +106,7 @@ detector = DeepDetector(
     classes=classes,
     optimizer=torch.optim.AdamW,
     lr=5e-4,
-    max_epochs=4,
+    max_epochs=3,
     score_threshold=0.1,
     random_state=0,
 )

@@ -55,7 +55,8 @@ class BALQUE(ScoringStrategy):
     Differences from the paper: the definition follows the abstract and the authors' published code; the full text is
     not public, so that anything which it adds (a batch rule, say) is missing here. The code takes every 5th epoch on
     SVHN, ends early at 99.5 % training accuracy and uses the decimal logarithm, which changes no order; here the
-    classifier's own callbacks decide when training ends, and the snapshots stay those of the full `max_epochs`.
+    classifier's own callbacks decide when training ends: the last snapshot is taken there, the others stay those of the
+    full `max_epochs`. The code predicts the pool with the augmentations of training, here it is predicted as it is.
 
     Time: one more training and `n_snapshots` passes over the pool; with `max_iter` about n_snapshots / 2 trainings.
     Memory: O(n n_classes).

@@ -332,14 +332,20 @@ def _noisy_net_samples(net: Any, X: Any, n: int, scale: float, rng: np.random.Ge
 
 
 class _Watch(Callback):
-    """Calls `see(net)` at the end of some epochs."""
+    """Calls `see(net)` at the end of some epochs, and of the training, wherever a callback ends it."""
 
     def __init__(self, epochs: set[int], see: Callable[[Any], None]) -> None:
         self.epochs = epochs
         self.see = see
+        self.last_seen = -1
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         if len(net.history) in self.epochs:
+            self.see(net)
+            self.last_seen = len(net.history)
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        if len(net.history) != self.last_seen:
             self.see(net)
 
 

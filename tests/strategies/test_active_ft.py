@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from skal.strategies import ActiveFT
-from skal.strategies._active_ft import active_ft_loss
+from skal.strategies._active_ft import contrastive_loss, printed_loss
 
 
 class Plain:
@@ -21,7 +22,18 @@ def unit(X):
     return X / np.linalg.norm(X, axis=1, keepdims=True)
 
 
-def slow_loss(F, theta, tau, diversity):
+def slow_contrastive(F, theta, tau, diversity, fixed=None):
+    """Each sample against its centroid's repulsion; `fixed` are the centroids that no gradient flows through."""
+    theta, fixed = unit(theta), unit(theta if fixed is None else fixed)
+    total = 0.0
+    for f in F:
+        c = max(range(len(theta)), key=lambda k: f @ theta[k])
+        positive = np.exp(f @ theta[c] / tau)
+        total -= np.log(positive / (positive + diversity * sum(np.exp(theta[c] @ other / tau) for other in fixed)))
+    return total / len(F)
+
+
+def slow_loss(F, theta, tau, diversity, fixed=None):
     theta = unit(theta)
     attraction = np.mean([max(f @ t for t in theta) / tau for f in F])
     repulsion = 0.0
@@ -35,20 +47,21 @@ def slow_loss(F, theta, tau, diversity):
     return -attraction + diversity * repulsion
 
 
+@pytest.mark.parametrize(("fast", "slow"), [(printed_loss, slow_loss), (contrastive_loss, slow_contrastive)])
 @pytest.mark.parametrize(("n", "d", "k"), [(1, 2, 1), (20, 3, 5), (30, 17, 12)])
 @pytest.mark.parametrize(("tau", "diversity"), [(0.07, 1.0), (0.5, 0.0), (1.0, 2.5)])
-def test_loss_and_gradient_equal_the_slow_loop(n, d, k, tau, diversity, monkeypatch):
+def test_loss_and_gradient_equal_the_slow_loop(n, d, k, tau, diversity, fast, slow, monkeypatch):
     monkeypatch.setattr("skal.strategies._active_ft._ROWS", 7)
     rng = np.random.default_rng([n, d])
     F, theta = unit(rng.standard_normal((n, d))), rng.standard_normal((k, d))
     t = torch.tensor(theta, requires_grad=True)
-    loss = active_ft_loss(F, t, tau, diversity)
-    assert loss.item() == pytest.approx(slow_loss(F, theta, tau, diversity), rel=1e-10)
+    loss = fast(F, t, tau, diversity)
+    assert loss.item() == pytest.approx(slow(F, theta, tau, diversity), rel=1e-10)
     loss.backward()
     for index in [(0, 0), (k - 1, d - 1)]:
         step = np.zeros((k, d))
         step[index] = 1e-6
-        difference = slow_loss(F, theta + step, tau, diversity) - slow_loss(F, theta - step, tau, diversity)
+        difference = slow(F, theta + step, tau, diversity, theta) - slow(F, theta - step, tau, diversity, theta)
         assert t.grad[index].item() == pytest.approx(difference / 2e-6, rel=1e-4, abs=1e-6)
 
 
@@ -63,7 +76,7 @@ def test_selection_equals_the_slow_loop():
     m = v = np.zeros_like(theta)
     for step in range(1, 26):
         t = torch.tensor(theta, requires_grad=True)
-        active_ft_loss(F, t, 0.07, 1.0).backward()
+        contrastive_loss(F, t, 0.07, 1.0).backward()
         g = t.grad.numpy()
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
         theta = theta - 0.05 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
@@ -77,11 +90,25 @@ def test_selection_equals_the_slow_loop():
     assert (np.diff(scores) <= 0).all()
 
 
-def test_the_loss_goes_down():
+@pytest.mark.parametrize(("loss", "slow"), [("printed", slow_loss), ("contrastive", slow_contrastive)])
+def test_the_loss_goes_down(loss, slow):
     F = unit(np.random.default_rng(0).standard_normal((60, 5)))
-    strategy = ActiveFT(learning_rate=0.01, max_iter=100)
+    strategy = ActiveFT(loss=loss, learning_rate=0.01, max_iter=100)
     before, after = F[:8], strategy._optimise(F, F[:8])
-    assert slow_loss(F, after, 0.07, 1.0) < slow_loss(F, before, 0.07, 1.0) - 0.1
+    assert slow(F, after, 0.07, 1.0) < slow(F, before, 0.07, 1.0) - 0.1
+
+
+def test_the_contrastive_loss_covers_better_than_the_start_and_the_printed_one():
+    """Mean similarity of every sample to the nearest of the batch, on real images."""
+    X = load_digits().data[:600]
+    F = unit(X)
+    strategies = [
+        ActiveFT(random_state=0),
+        ActiveFT(loss="printed", random_state=0),
+        ActiveFT(max_iter=0, random_state=0),
+    ]
+    coverage = [(F @ F[s.select(Plain(), X, 20)[0]].T).max(axis=1).mean() for s in strategies]
+    assert coverage[0] > max(coverage[1:]) + 0.01
 
 
 def test_without_steps_it_is_a_random_batch():
@@ -110,6 +137,7 @@ def test_works_where_gradients_are_off():
     [
         ({"temperature": 0}, "The 'temperature' parameter of ActiveFT must be a float in the range"),
         ({"diversity": -1}, "'diversity' parameter of ActiveFT must be a float in the range"),
+        ({"loss": "infonce"}, "The 'loss' parameter of ActiveFT must be a str among"),
         ({"learning_rate": 0}, "'learning_rate' parameter of ActiveFT must be a float in the range"),
         ({"max_iter": -1}, "'max_iter' parameter of ActiveFT must be an int in the range"),
     ],

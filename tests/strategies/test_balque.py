@@ -6,6 +6,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from skorch.callbacks import Callback
 from torch import nn
 
 from skal.exceptions import PoolCapabilityError
@@ -49,6 +50,25 @@ def test_equals_networks_trained_for_fewer_epochs(net, data, n_snapshots, epochs
     predictions = [clone(net).set_params(max_epochs=n).fit(X, y).predict(pool) for n in epochs]
     np.testing.assert_allclose(scores, slow_scores(predictions), atol=1e-12)
     assert scores.max() > 0
+
+
+class StopAfter(Callback):
+    def __init__(self, n):
+        self.n = n
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.n:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("stop", "epochs"), [(1, [1]), (2, [2]), (4, [3, 4])])
+def test_training_that_a_callback_ends(net, data, stop, epochs):
+    X, y, pool = data
+    stopped = clone(net).set_params(callbacks=[("stop", StopAfter(stop))]).fit(X, y)
+    assert len(stopped.history) == stop
+    scores = BALQUE(n_snapshots=2).score_samples(stopped, pool, X_training=X, y_training=y)
+    predictions = [clone(net).set_params(max_epochs=n).fit(X, y).predict(pool) for n in epochs]
+    np.testing.assert_allclose(scores, slow_scores(predictions), atol=1e-12)
 
 
 def test_string_labels(net, data):
