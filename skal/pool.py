@@ -348,7 +348,8 @@ class PoolView:
             )
         given = feature_shape(self.X)
         expected = feature_shape(self._X_training)
-        if given is not None and expected is not None and len(given) > 0 and given != expected:
+        any_size = is_detector(self._final)
+        if not any_size and given is not None and expected is not None and len(given) > 0 and given != expected:
             raise ValueError(
                 f"X has {_shape_words(given)} per sample, but the labelled data has {_shape_words(expected)}."
             )

@@ -277,7 +277,7 @@ class DeepClassifier(NetPlumbing):
             raise ValueError(f"X and y must have the same length. Got {n_rows(X)} and {len(y)}.")
         weight = check_weight(sample_weight, len(y))
         labels = sorted_labels(y if classes is None else classes, "y" if classes is None else "classes")
-        with self._unchanged_on_error():
+        with self._unchanged_on_error(in_place=self.initialized_ and not reset):
             rows = _first_rows(X)
             if reset or not self.initialized_:
                 self.wanted_ = (rows, labels)

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from skorch.dataset import Dataset as SkorchDataset
 from torch.utils.data import Subset
 
-__all__ = ["FEATURES", "INPUT", "WEIGHT", "PackedData", "dataset_labels", "is_packed", "is_training_data"]
+__all__ = [
+    "FEATURES",
+    "INPUT",
+    "WEIGHT",
+    "PackedData",
+    "dataset_labels",
+    "image_tensor",
+    "is_packed",
+    "is_training_data",
+]
 
 # Keys of a packed batch; a user's own dict of inputs lies whole under INPUT.
 INPUT, FEATURES, WEIGHT = "__input__", "__features__", "__weight__"
@@ -79,3 +88,20 @@ def dataset_labels(dataset: Any) -> NDArray:
         label = item[1]
         labels.append(label.item() if isinstance(label, (torch.Tensor, np.generic)) else label)
     return np.asarray(labels)
+
+
+def image_tensor(image: Any, name: str) -> torch.Tensor:
+    """One image, or any array of numbers, as a tensor of a dtype that torch computes with."""
+    if isinstance(image, torch.Tensor):
+        return image.detach()
+    try:
+        image = np.asarray(image)
+    except ValueError:
+        image = np.empty(0, dtype=object)
+    if image.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be an array of numbers. Got dtype {image.dtype} instead.")
+    if image.dtype not in (np.uint8, np.float32, np.float64) or not image.dtype.isnative:
+        image = image.astype(np.float32)
+    # A copy where NumPy's array is read-only, which torch would warn about, or runs backwards.
+    usable = image.flags.writeable and all(stride >= 0 for stride in image.strides)
+    return torch.from_numpy(image if usable else image.copy())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -12,14 +13,15 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.utils import to_device
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from skal.exceptions import PoolCapabilityError, TrainingDivergedError
-from skal.utils._detections import Targets, mean_average_precision, parse_targets, unique_labels
+from skal.utils._detections import load_pycocotools, mean_average_precision, parse_targets, unique_labels
 from skal.utils._torch import kept_modes, torch_rng
 
 from ._backbone import check_weights
 from ._detector_data import (
+    CodedTarget,
     DetectionData,
     ImageBatch,
     channels_of,
@@ -27,6 +29,7 @@ from ._detector_data import (
     collate,
     dataset_targets,
     image_blocks,
+    image_sizes,
     n_images,
     same_size,
 )
@@ -67,7 +70,9 @@ class DeepDetector(RepeatableNet):
         Weights of the whole detector: names of torchvision's, which it downloads, for a torchvision `module`, or the
         path of a state dict for any. The head is fresh where it does not have the width wanted. With None the detector
         knows nothing, and needs thousands of boxes to learn anything. `initialize` makes trained weights ready for
-        prediction without `fit`; without `classes`, labels are then the numbers of the weights' own categories.
+        prediction without `fit`; without `classes`, labels are then the numbers of the weights' own categories. Under
+        its own names torchvision freezes normalizations and first layers, which train where a path is given: to have
+        them frozen without a network, put torchvision's file into its cache and name it.
     weights_backbone : None, "DEFAULT", str or WeightsEnum, default=None
         Names of torchvision's weights of the backbone alone, for a torchvision `module` without `weights`.
     classes : array-like of labels or None, default=None
@@ -115,10 +120,12 @@ class DeepDetector(RepeatableNet):
     -----
     `X` is a list of images (channels, height, width), NumPy arrays or tensors, of one size or several; an array
     (n, channels, height, width); or a map-style torch Dataset of images, or of pairs that begin with one. Floats are in
-    [0, 1], as torchvision's detectors expect them (they normalize by themselves); 8-bit integers are divided by 255.
+    [0, 1], as torchvision's detectors expect them (they normalize by themselves); unsigned 8-bit integers are divided
+    by 255.
     `y` is a list of dicts with "boxes" (n_boxes, 4), x1, y1, x2, y2 in pixels of the image, and "labels" (n_boxes,),
     numbers or strings; an image without objects has no boxes, and is learned from, too. A Dataset of pairs
-    (image, target) needs no `y`, and is read once before training for its targets.
+    (image, target) needs no `y`: it is read once before training, for the classes, and in training each image comes
+    with the target of that very read, so that it may augment both.
 
     Detections are torchvision's own. One candidate box whose probability is above `score_threshold` for several
     classes is kept once for each, and its distribution appears in as many rows of `predict_proba`. Images in one batch
@@ -237,11 +244,12 @@ class DeepDetector(RepeatableNet):
             )
         for parameter in ("score_threshold", "nms_threshold"):
             value = getattr(self, parameter)
-            if value is not None and not 0 <= value <= 1:
+            if value is not None and not (isinstance(value, Real) and 0 <= float(value) <= 1):
                 raise ValueError(f"The {parameter!r} parameter of {name} must be in [0, 1]. Got {value!r} instead.")
-        if self.detections_per_image is not None and self.detections_per_image < 1:
+        most = self.detections_per_image
+        if most is not None and not (isinstance(most, Integral) and int(most) >= 1):
             raise ValueError(
-                f"The 'detections_per_image' parameter of {name} must be 1 or more. "
+                f"The 'detections_per_image' parameter of {name} must be None or an integer of 1 or more. "
                 f"Got {self.detections_per_image!r} instead."
             )
 
@@ -257,7 +265,11 @@ class DeepDetector(RepeatableNet):
 
     def initialize_module(self) -> DeepDetector:
         """Build the module with one output for each class and one for the background."""
-        labels = sorted_labels(self.classes, "classes") if self.classes is not None else self.__dict__.get("wanted_")
+        if self.classes is not None:
+            labels: NDArray | None = sorted_labels(self.classes, "classes")
+        else:
+            # Those of this fit; of the last one, where a parameter of the module was changed after it.
+            labels = self.__dict__.get("wanted_", self.__dict__.get("classes_inferred_"))
         self.module_ = build_detector(
             self.module,
             weights=self.weights,
@@ -338,11 +350,13 @@ class DeepDetector(RepeatableNet):
         self._check_params()
         name = type(self).__name__
         n = n_images(X, name)
-        if y is None and isinstance(X, Dataset):
-            y = dataset_targets(X)
-        targets = parse_targets(y, n, invalid_boxes=self.invalid_boxes)
+        pairs = y is None and isinstance(X, Dataset)
+        if pairs:
+            with self._seeded(0):
+                y = dataset_targets(X)
+        targets = parse_targets(y, n, invalid_boxes=self.invalid_boxes, sizes=image_sizes(X))
         labels = unique_labels(targets.labels) if classes is None else sorted_labels(classes, "classes")
-        with self._unchanged_on_error():
+        with self._unchanged_on_error(in_place=self.initialized_ and not reset):
             if reset or not self.initialized_:
                 if labels is None and self.classes is None:
                     raise ValueError(f"y must hold at least one box, unless classes= lists the labels of {name}.")
@@ -352,7 +366,7 @@ class DeepDetector(RepeatableNet):
                 self.initialize()
             if self.__dict__.get("classes_inferred_") is None:
                 self.classes_inferred_ = labels
-            coded = self._coded(targets)
+            coded = [self._coded(boxes, part) for boxes, part in zip(*targets)]
             channels = channels_of(self.module_)
             largest = check_images(X, channels)
             if largest > 16:
@@ -362,26 +376,37 @@ class DeepDetector(RepeatableNet):
                     stacklevel=3,
                 )
             with self._seeded(1 + len(self.history)):
-                NeuralNet.partial_fit(self, DetectionData(X, coded, channels, "X"), None, **fit_params)
+                code = self._code_one if pairs else None
+                data = DetectionData(X, channels, targets=None if pairs else coded, code=code)
+                NeuralNet.partial_fit(self, data, None, **fit_params)
         self.__dict__.pop("wanted_", None)
         return self
 
-    def _coded(self, targets: Targets) -> list[dict[str, torch.Tensor]]:
-        """Targets as torchvision takes them: labels are the module's outputs, of which 0 is the background."""
-        name = type(self).__name__
-        none = np.empty(0, dtype=np.int64)
-        codes = [encode(part, self.classes_, name) + 1 if len(part) else none for part in targets.labels]
-        return [
-            {"boxes": torch.from_numpy(boxes), "labels": torch.from_numpy(code)}
-            for boxes, code in zip(targets.boxes, codes)
-        ]
+    def _coded(self, boxes: NDArray[np.float32], labels: NDArray) -> CodedTarget:
+        """A target as torchvision takes it: labels are the module's outputs, of which 0 is the background."""
+        codes = encode(labels, self.classes_, type(self).__name__) + 1 if len(labels) else np.empty(0, dtype=np.int64)
+        return {"boxes": torch.from_numpy(boxes), "labels": torch.from_numpy(codes)}
+
+    def _code_one(self, target: Any) -> CodedTarget:
+        """A target that a Dataset gives in training; `fit` has warned of the boxes that are left out."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            boxes, labels = parse_targets([target], 1, invalid_boxes=self.invalid_boxes, name="targets")
+        return self._coded(boxes[0], labels[0])
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Nothing: `fit` has checked the data."""
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
         """Images as the dataset that skorch iterates over; what `fit` has made passes."""
-        return X if isinstance(X, DetectionData) else DetectionData(X, None, channels_of(self.module_), "X")
+        return X if isinstance(X, DetectionData) else DetectionData(X, channels_of(self.module_))
+
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """The data to train on and to validate on; a Dataset of pairs for validation is read like that of `fit`."""
+        train, valid = super().get_split_datasets(X, y, **fit_params)
+        if valid is not None and not isinstance(valid, (DetectionData, Subset)):
+            valid = DetectionData(valid, channels_of(self.module_), code=self._code_one)
+        return train, valid
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """The dict of losses of one batch in train mode, its detections (a list of dicts) in eval mode."""
@@ -495,6 +520,9 @@ class DeepDetector(RepeatableNet):
         ImportError
             Without the extra `detection`, ``pip install "skal[detection]"``.
         """
+        # Before the work of predicting.
+        load_pycocotools()
+        parse_targets(y, n_images(X, type(self).__name__))
         return mean_average_precision(y, self.predict(X))
 
     def _check_ready(self, X: Any) -> None:

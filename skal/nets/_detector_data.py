@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from skal.utils._arrays import blocks
-from skal.utils._rows import n_rows
+from skal.utils._rows import n_rows, take_rows
+
+from ._data import image_tensor
 
 __all__ = [
     "DetectionData",
@@ -23,10 +25,13 @@ __all__ = [
     "collate",
     "dataset_targets",
     "image_blocks",
+    "image_sizes",
     "n_images",
     "same_size",
 ]
 
+# Boxes and the numbers of the module's outputs, as torchvision takes them.
+CodedTarget = dict[str, torch.Tensor]
 # Images taken from a Dataset at a time; those of one size among them share batches.
 _BLOCK = 64
 
@@ -43,23 +48,33 @@ class ImageBatch:
 
 
 class DetectionData(Dataset):
-    """Rows (image, target) of images and coded targets."""
+    """Rows (image, coded target) of images.
 
-    def __init__(self, X: Any, targets: list[dict[str, torch.Tensor]] | None, channels: int, name: str) -> None:
-        self.X, self.targets, self.channels, self.name = X, targets, channels, name
+    The targets are `targets`; or, of a Dataset of pairs, what `code` makes of the target that came with this very
+    image, which an augmentation may have changed beside it.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        channels: int,
+        targets: list[CodedTarget] | None = None,
+        code: Callable[[Any], CodedTarget] | None = None,
+    ) -> None:
+        self.X, self.channels, self.targets, self.code = X, channels, targets, code
 
     def __len__(self) -> int:
         return n_rows(self.X)
 
-    def __getitem__(self, i: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        sample = self.X[i]
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, CodedTarget]:
+        sample, target = take_rows(self.X, i), {}
         if isinstance(self.X, Dataset) and isinstance(sample, (tuple, list)):
-            sample = sample[0]
-        image = as_image(sample, self.channels, f"{self.name}[{i}]")
-        return image, {} if self.targets is None else self.targets[i]
+            sample, given = sample[0], sample[1] if len(sample) > 1 else None
+            target = {} if self.code is None else self.code(given)
+        return as_image(sample, self.channels, f"X[{i}]"), target if self.targets is None else self.targets[i]
 
 
-def collate(rows: list[tuple[torch.Tensor, dict[str, torch.Tensor]]]) -> tuple[ImageBatch, int]:
+def collate(rows: list[tuple[torch.Tensor, CodedTarget]]) -> tuple[ImageBatch, int]:
     """A batch as skorch takes it: what `infer` sees, and labels, which lie in it already."""
     images, targets = zip(*rows)
     return ImageBatch(list(images), list(targets)), 0
@@ -84,16 +99,7 @@ def _checked(image: Any, channels: int, name: str) -> tuple[torch.Tensor, float]
             f"{name} must be an image as an array or a tensor (channels, height, width). Got {type(image).__name__} "
             "instead; torchvision.transforms.functional.pil_to_tensor makes one of a PIL image."
         )
-    if not isinstance(image, torch.Tensor):
-        try:
-            image = np.asarray(image)
-        except ValueError:
-            image = np.empty(0, dtype=object)
-        if image.dtype.kind not in "fiub":
-            raise TypeError(f"{name} must be an array of numbers. Got dtype {image.dtype} instead.")
-        # A copy where NumPy's array is read-only, which torch would warn about, or runs backwards.
-        usable = image.flags.writeable and all(stride >= 0 for stride in image.strides)
-        image = torch.from_numpy(image if usable else image.copy())
+    image = image_tensor(image, name)
     shape = tuple(image.shape)
     if len(shape) != 3 or shape[0] != channels or 0 in shape:
         raise ValueError(
@@ -104,7 +110,7 @@ def _checked(image: Any, channels: int, name: str) -> tuple[torch.Tensor, float]
     if image.dtype == torch.uint8:
         return image, 0.0
     # NaN is the maximum of what holds one.
-    largest = float(image.abs().max())
+    largest = float(image.float().abs().max())
     if not np.isfinite(largest):
         raise ValueError(f"{name} contains NaN or infinity.")
     return image, largest
@@ -127,6 +133,8 @@ def n_images(X: Any, owner: str) -> int:
     if isinstance(X, (Mapping, str)) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
         raise TypeError(f"X must be images: a list, an array or a Dataset. Got {type(X).__name__} instead.")
     n = n_rows(X)
+    if len(getattr(X, "shape", ())) == 3:
+        raise ValueError(f"X must be a list of images for {owner}. Got one image of shape {tuple(X.shape)}: pass [X].")
     if n == 0:
         raise ValueError(f"X must hold at least one image. Got an empty X for {owner}.")
     return n
@@ -136,7 +144,15 @@ def check_images(X: Any, channels: int) -> float:
     """The size of the largest number in the images; all are checked, but a Dataset's, which are as they are read."""
     if isinstance(X, Dataset):
         return 0.0
-    return max(_checked(X[i], channels, f"X[{i}]")[1] for i in range(n_rows(X)))
+    return max(_checked(take_rows(X, i), channels, f"X[{i}]")[1] for i in range(n_rows(X)))
+
+
+def image_sizes(X: Any) -> list[tuple[int, int]] | None:
+    """Height and width of each image; None where not all are images with few channels, or tell."""
+    if isinstance(X, Dataset):
+        return None
+    shapes = [np.shape(take_rows(X, i)) for i in range(n_rows(X))]
+    return [(shape[1], shape[2]) for shape in shapes] if all(len(s) == 3 and s[0] <= 4 for s in shapes) else None
 
 
 def dataset_targets(dataset: Dataset) -> list[Any]:
@@ -155,9 +171,11 @@ def dataset_targets(dataset: Dataset) -> list[Any]:
 
 def image_blocks(X: Any, channels: int, loader: dict[str, Any]) -> Iterator[list[torch.Tensor]]:
     """The images of `X` as tensors, in order, some at a time; a Dataset is read by a DataLoader."""
-    data = DetectionData(X, None, channels, "X")
+    data = DetectionData(X, channels)
     if isinstance(X, Dataset):
-        kwargs = {"generator": torch.Generator(), **loader, "batch_size": _BLOCK, "collate_fn": collate}
+        # Every image, in order, whatever is said of batches of validation.
+        own = {"batch_size": _BLOCK, "collate_fn": collate, "shuffle": False, "drop_last": False}
+        kwargs = {"generator": torch.Generator(), **loader, **own}
         yield from (batch.images for batch, _ in DataLoader(data, **kwargs))
         return
     for rows in blocks(len(data), _BLOCK):

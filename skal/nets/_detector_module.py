@@ -46,7 +46,7 @@ def build_detector(
         built = factory(**kwargs)
     path = weights_file(weights)
     if path is not None:
-        load_weights(built, path, _head(built), OWNER)
+        load_weights(built, path, None if n_outputs is None else _head(built), OWNER)
     return built
 
 
@@ -70,9 +70,16 @@ def _torchvision_detector(
     own = None if path else named_weights(name, weights, OWNER)
     if own is None:
         classes = {} if n_outputs is None else {"num_classes": n_outputs}
-        module = models.get_model(name, weights=None, weights_backbone=weights_backbone, **classes, **kwargs)
+        try:
+            module = models.get_model(name, weights=None, weights_backbone=weights_backbone, **classes, **kwargs)
+        except KeyError as error:
+            raise ValueError(
+                f"The 'weights_backbone' parameter of {OWNER} must be None, 'DEFAULT' or the name of weights of the "
+                f"backbone of {name}. Got {weights_backbone!r} instead."
+            ) from error
         if path:
-            load_weights(module, path, _head(module), OWNER)
+            # Where nobody asks for a width, the file's must be the model's.
+            load_weights(module, path, None if n_outputs is None else _head(module), OWNER)
         return module
     module = models.get_model(name, weights=own, **kwargs)
     if n_outputs not in (None, n_outputs_of(module)):

@@ -17,8 +17,10 @@ from torch.utils.data import Dataset
 from skal.utils._arrays import blocks
 from skal.utils._rows import take_rows
 from skal.utils._torch import as_net_input, resolve_device, torch_rng
+from skal.utils._validation import check_finite
 
 from ._backbone import check_images
+from ._data import image_tensor
 
 __all__ = ["Preparation", "check_layers", "common_size", "feature_maps", "map_sizes", "smallest_map"]
 
@@ -37,7 +39,8 @@ class Preparation(NamedTuple):
 
 def common_size(X: Any) -> tuple[int, int] | None:
     """The size to bring images to that differ in size; None where they do not, or where `X` does not tell."""
-    if not isinstance(X, (list, tuple)):
+    is_object = isinstance(X, np.ndarray) and X.dtype == object
+    if not isinstance(X, (list, tuple)) and not is_object:
         return None
     sizes = {tuple(np.shape(image)[1:]) for image in X}
     return (_SIDE, _SIDE) if len(sizes) > 1 else None
@@ -144,18 +147,21 @@ def smallest_map(shapes: list[tuple[int, ...]], layers: list[str]) -> tuple[int,
 
 def _images(X: Any, idx: NDArray, preparation: Preparation) -> Any:
     is_dataset = isinstance(X, Dataset)
-    if not is_dataset and preparation == Preparation():
+    is_list = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object)
+    if not is_dataset and not is_list and preparation == Preparation():
         return take_rows(X, idx)
     samples = [X[int(i)] for i in idx]
     if is_dataset:
         samples = [sample[0] if isinstance(sample, (tuple, list)) else sample for sample in samples]
-    images = [_prepared(torch.as_tensor(np.asarray(image)), preparation) for image in samples]
+    images = [_prepared(image_tensor(image, f"X[{i}]"), preparation) for i, image in zip(idx, samples)]
     sizes = sorted({tuple(image.shape) for image in images})
     if len(sizes) > 1:
         raise ValueError(
-            f"FusionDescriptor must see images of one size. Got {sizes[0]} and {sizes[1]}: choose an image_size."
+            f"FusionDescriptor must see images of one size. Got {sizes[0]} and {sizes[1]}: set image_size=."
         )
-    return torch.stack(images)
+    batch = torch.stack(images)
+    check_finite(batch)
+    return batch
 
 
 def _prepared(image: torch.Tensor, preparation: Preparation) -> torch.Tensor:
@@ -169,7 +175,7 @@ def _prepared(image: torch.Tensor, preparation: Preparation) -> torch.Tensor:
         )
     if preparation.normalize and image.dtype == torch.uint8:
         image = image / 255
-    image = image if image.is_floating_point() else image.float()
+    image = image if image.dtype in (torch.float32, torch.float64) else image.float()
     if preparation.size is not None and tuple(image.shape[1:]) != preparation.size:
         image = F.interpolate(image[None], preparation.size, mode="bilinear", antialias=True)[0]
     if preparation.normalize:

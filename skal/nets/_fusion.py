@@ -259,7 +259,8 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             return common_size(X)
         given: Any = self.image_size
         size: Any = (given, given) if isinstance(given, Integral) else tuple(given)
-        if len(size) != 2 or not all(isinstance(side, (int, np.integer)) and side >= 1 for side in size):
+        sides = [isinstance(side, (int, np.integer)) and side >= 1 and side is not True for side in size]
+        if len(size) != 2 or not all(sides):
             raise ValueError(
                 "The 'image_size' parameter of FusionDescriptor must be None, an int of 1 or more or a pair of them. "
                 f"Got {self.image_size!r} instead."

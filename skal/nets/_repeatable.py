@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import numbers
 import random
@@ -99,9 +100,14 @@ class RepeatableNet(NeuralNet):
                 random.setstate(python_state)
 
     @contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        """Put the net back as it was where the block fails."""
+    def _unchanged_on_error(self, *, in_place: bool = False) -> Iterator[None]:
+        """Put the net back as it was where the block fails; `in_place`, also what training changes in its place."""
         before = self.__dict__.copy()
+        if in_place:
+            # Together, so that the optimizer's parameters stay the module's.
+            names = {*self._modules, *self._criteria, *self._optimizers, "history"}
+            trained = {f"{name}_": before[f"{name}_"] for name in names if f"{name}_" in before}
+            before |= copy.deepcopy(trained)
         try:
             yield
         except BaseException:

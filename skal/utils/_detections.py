@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from ._rows import n_rows
 
-__all__ = ["Targets", "is_detector", "mean_average_precision", "parse_targets", "unique_labels"]
+__all__ = [
+    "Targets",
+    "is_detector",
+    "load_pycocotools",
+    "mean_average_precision",
+    "parse_targets",
+    "unique_labels",
+]
 
 
 def is_detector(estimator: Any) -> bool:
@@ -30,7 +37,13 @@ class Targets(NamedTuple):
 
 
 def parse_targets(
-    y: Any, n_images: int, *, invalid_boxes: Literal["skip", "error"] = "skip", name: str = "y"
+    y: Any,
+    n_images: int,
+    *,
+    invalid_boxes: Literal["skip", "error"] = "skip",
+    name: str = "y",
+    beside: str = "X",
+    sizes: list[tuple[int, int]] | None = None,
 ) -> Targets:
     """Targets as arrays, checked.
 
@@ -40,10 +53,12 @@ def parse_targets(
         Arrays, tensors or lists; other keys are not read. An image without objects has no boxes.
     n_images : int
     invalid_boxes : {"skip", "error"}
-        What becomes of boxes whose width or height is not above 0: left out with a warning that counts them, or an
-        error.
-    name : str
-        Of `y`, for messages.
+        What becomes of boxes without area (inside the image, where `sizes` are given): left out with a warning that
+        counts them, or an error.
+    name, beside : str
+        Of `y` and of what it belongs to, for messages.
+    sizes : list of (height, width)
+        Of the images.
 
     Raises
     ------
@@ -53,17 +68,20 @@ def parse_targets(
     if y is None or isinstance(y, (Mapping, str)) or not hasattr(y, "__len__"):
         raise TypeError(f"{name} must be a list of dicts with 'boxes' and 'labels'. Got {type(y).__name__} instead.")
     if n_rows(y) != n_images:
-        raise ValueError(f"X and {name} must have the same length. Got {n_images} and {n_rows(y)}.")
+        raise ValueError(f"{beside} and {name} must have the same length. Got {n_images} and {n_rows(y)}.")
     boxes, labels = [], []
     n_invalid, first = 0, ""
     for i, target in enumerate(y):
         found, names = _target(target, f"{name}[{i}]")
         valid = (found[:, 2:] > found[:, :2]).all(axis=1)
+        if sizes is not None:
+            valid &= (found[:, :2] < sizes[i][::-1]).all(axis=1) & (found[:, 2:] > 0).all(axis=1)
         if not valid.all():
             box = found[np.argmin(valid)].tolist()
             if invalid_boxes == "error":
                 raise ValueError(
-                    f"Boxes of {name} must be (x1, y1, x2, y2) with x1 < x2 and y1 < y2. Got {box} in {name}[{i}]."
+                    f"Boxes of {name} must be (x1, y1, x2, y2) with x1 < x2 and y1 < y2, in pixels of the image. "
+                    f"Got {box} in {name}[{i}]."
                 )
             first = first or f"the first is {box} in {name}[{i}]"
             n_invalid += int((~valid).sum())
@@ -72,11 +90,14 @@ def parse_targets(
     if n_invalid:
         total = n_invalid + sum(map(len, boxes))
         warnings.warn(
-            f"{n_invalid} of {total} boxes have no area and are left out; {first}. Boxes are (x1, y1, x2, y2) with "
-            "x1 < x2 and y1 < y2, in pixels.",
+            f"{n_invalid} of {total} boxes have no area in the image and are left out; {first}. Boxes are "
+            "(x1, y1, x2, y2) with x1 < x2 and y1 < y2, in pixels.",
             UserWarning,
             stacklevel=4,
         )
+    largest = max((float(found.max()) for found in boxes if len(found)), default=2.0)
+    if sizes is not None and largest <= 1:
+        raise ValueError(f"Boxes of {name} must be in pixels of the image. Got fractions of it, up to {largest:.3g}.")
     return Targets(boxes, labels)
 
 
@@ -85,16 +106,21 @@ def unique_labels(labels: list[NDArray], name: str = "y") -> NDArray | None:
     used = [part for part in labels if len(part)]
     if not used:
         return None
-    kinds = sorted({"text" if part.dtype.kind in "US" else "numbers" for part in used})
-    if len(kinds) > 1:
-        raise ValueError(f"Labels of {name} must be of one type. Got {' and '.join(kinds)}.")
-    return np.unique(np.concatenate(used))
+    values = np.concatenate([part.astype(object) for part in used]).tolist()
+    kinds = {"text" if isinstance(value, (str, bytes)) else "numbers" for value in values}
+    if len(kinds) > 1 or any(value is None or value != value for value in values):
+        got = "missing ones" if len(kinds) == 1 else "text and numbers"
+        raise ValueError(f"Labels of {name} must be of one type, and none may be missing. Got {got}.")
+    return np.unique(values)
 
 
 def _target(target: Any, name: str) -> tuple[NDArray[np.float32], NDArray]:
     if not isinstance(target, Mapping) or "boxes" not in target or "labels" not in target:
         got = f"the keys {sorted(map(str, target))}" if isinstance(target, Mapping) else type(target).__name__
         raise TypeError(f"{name} must be a dict with 'boxes' and 'labels'. Got {got} instead.")
+    box_format = getattr(getattr(target["boxes"], "format", None), "value", "XYXY")
+    if box_format != "XYXY":
+        raise ValueError(f"The boxes of {name} must be (x1, y1, x2, y2), in torch's words XYXY. Got {box_format}.")
     labels = _array(target["labels"])
     try:
         boxes = _array(target["boxes"]).astype(np.float32)
@@ -168,13 +194,7 @@ def mean_average_precision(y_true: Any, y_pred: Any, *, iou_threshold: float = 0
     classes = unique_labels(truth.labels, "y_true")
     if classes is None:
         raise ValueError("y_true must hold at least one object. Got none.")
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ImportError:
-        raise ImportError(
-            'The mean average precision needs pycocotools: pip install "skal[detection]".'
-        ) from None
+    COCO, COCOeval = load_pycocotools()
 
     def records(targets: Targets) -> list[dict[str, Any]]:
         """pycocotools' boxes are x, y, width, height; its numbers begin at 1."""
@@ -216,11 +236,23 @@ def mean_average_precision(y_true: Any, y_pred: Any, *, iou_threshold: float = 0
     return float(evaluation.eval["precision"][0, :, :, 0, -1].mean())
 
 
+def load_pycocotools() -> tuple[Any, Any]:
+    """Its classes COCO and COCOeval; an error that says what to install."""
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError:
+        raise ImportError(
+            'The mean average precision needs pycocotools: pip install "skal[detection]".'
+        ) from None
+    return COCO, COCOeval
+
+
 def _parse_detections(y_pred: Any, n_images: int) -> tuple[Targets, list[NDArray]]:
     with warnings.catch_warnings():
         # A detector may well answer with a box of no area.
         warnings.simplefilter("ignore", UserWarning)
-        checked = parse_targets(y_pred, n_images, name="y_pred")
+        checked = parse_targets(y_pred, n_images, name="y_pred", beside="y_true")
     scores = []
     for i, target in enumerate(y_pred):
         given = _array(target["scores"]) if "scores" in target else np.empty(0)

@@ -100,7 +100,13 @@ def stack_rows(first: Any, second: Any) -> Any:
         return ConcatDataset([first, second])
     if isinstance(second, torch.Tensor):
         second = second.detach().cpu().numpy()
-    first, second = np.asarray(first), np.asarray(second)
+    try:
+        first, second = np.asarray(first), np.asarray(second)
+    except ValueError:
+        raise ValueError(
+            f"New samples must have the shape of the labelled ones, {np.shape(first)[1:]}. Got several shapes: for "
+            "images of any size begin with a list of them instead of an array."
+        ) from None
     if first.ndim != second.ndim or first.shape[1:] != second.shape[1:]:
         raise ValueError(
             "New samples must have the shape of the labelled ones. "

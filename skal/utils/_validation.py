@@ -59,8 +59,9 @@ def check_finite(X: Any, name: str = "X") -> None:
 
 
 def _is_ragged(X: Any) -> bool:
-    """A list of arrays, such as images of different size, which makes no rectangular array."""
-    return isinstance(X, (list, tuple)) and len(X) > 0 and isinstance(X[0], (np.ndarray, torch.Tensor))
+    """A list (or object array) of arrays, such as images of different size, which makes no rectangular array."""
+    is_list = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
+    return is_list and any(isinstance(row, (np.ndarray, torch.Tensor)) for row in X[:1])
 
 
 def check_training_data(X: Any, y: Any, *, ensure_all_finite: bool = True) -> None:
@@ -89,5 +90,6 @@ def check_training_data(X: Any, y: Any, *, ensure_all_finite: bool = True) -> No
 
 
 def _is_targets(y: Any) -> bool:
-    """Detection targets: a list of dicts, one for each image."""
-    return isinstance(y, (list, tuple)) and len(y) > 0 and isinstance(y[0], dict)
+    """Detection targets: a list (or object array) of dicts, one for each image."""
+    is_list = isinstance(y, (list, tuple)) or (isinstance(y, np.ndarray) and y.dtype == object and y.ndim == 1)
+    return is_list and any(isinstance(target, dict) for target in y[:1])

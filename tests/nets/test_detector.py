@@ -21,6 +21,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBo
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import MultiScaleRoIAlign
+from torchvision.tv_tensors import BoundingBoxes
 
 from skal.exceptions import PoolCapabilityError, TrainingDivergedError
 from skal.learners import ActiveLearner
@@ -362,11 +363,12 @@ def test_boxes_without_area():
     targets[5]["boxes"][0] = [10, 20, 30, 15]
     kept = [target if i not in (3, 5) else {k: v[1:] for k, v in target.items()} for i, target in enumerate(targets)]
     n = sum(len(target["boxes"]) for target in targets)
-    message = rf"2 of {n} boxes have no area and are left out; the first is \[10.0, 10.0, 10.0, 20.0\] in y\[3\]"
+    first = r"the first is \[10.0, 10.0, 10.0, 20.0\] in y\[3\]"
+    message = f"2 of {n} boxes have no area in the image and are left out; {first}"
     with pytest.warns(UserWarning, match=message):
         detector = make().fit(X, targets)
     assert same(detector.detect(X_TEST), make().fit(X, kept).detect(X_TEST))
-    with pytest.raises(ValueError, match=r"x1 < x2 and y1 < y2. Got \[10.0, 10.0, 10.0, 20.0\] in y\[3\]"):
+    with pytest.raises(ValueError, match=r"in pixels of the image. Got \[10.0, 10.0, 10.0, 20.0\] in y\[3\]"):
         make(invalid_boxes="error").fit(X, targets)
 
 
@@ -530,7 +532,10 @@ def test_a_module_of_ones_own():
         ({"classes": ["disc"]}, "y must hold labels that DeepDetector knows.*Got 'square'"),
         ({"score_threshold": 1.5}, r"must be in \[0, 1\]. Got 1.5"),
         ({"nms_threshold": -1}, r"must be in \[0, 1\]"),
-        ({"detections_per_image": 0}, "must be 1 or more"),
+        ({"detections_per_image": 0}, "must be None or an integer of 1 or more"),
+        ({"detections_per_image": 1.5}, "must be None or an integer of 1 or more"),
+        ({"score_threshold": "0.5"}, r"must be in \[0, 1\]. Got '0.5'"),
+        ({"module": "ssdlite320_mobilenet_v3_large", "weights_backbone": "nix"}, "'weights_backbone' parameter"),
         ({"invalid_boxes": "drop"}, "must be 'skip' or 'error'"),
         ({"random_state": -1}, "random_state"),
     ],
@@ -554,6 +559,7 @@ GREY = np.zeros((64, 64))
         ([X[0], X[1].transpose(1, 2, 0)], ValueError, r"Move the channels first: image.transpose\(2, 0, 1\)"),
         ([X[0], np.zeros((3, 0, 4))], ValueError, r"Got shape \(3, 0, 4\)"),
         ([X[0], np.full((3, 64, 64), np.inf)], ValueError, r"X\[1\] contains NaN or infinity"),
+        (X[0], ValueError, r"Got one image of shape \(3, \d+, \d+\): pass \[X\]"),
         ([X[0], "image.png"], TypeError, r"X\[1\] must be an image.*Got str"),
     ],
 )
@@ -577,6 +583,14 @@ def test_images(images, error, message, trained):
         ([Y[0], {"boxes": [[1, 2, 3, np.nan]], "labels": ["disc"]}], ValueError, r"boxes of y\[1\] contain NaN"),
         ([Y[0], {"boxes": [["a", 2, 3, 4]], "labels": ["disc"]}], ValueError, "must be numbers"),
         ([Y[0], {"boxes": [[1, 2, 3, 4]], "labels": [5]}], ValueError, "Labels of y must be of one type"),
+        ([Y[0], {"boxes": [[1, 2, 3, 4]], "labels": [None]}], ValueError, "none may be missing"),
+        ([{"boxes": [[1, 2, 3, 4]], "labels": [np.nan]}] * 2, ValueError, "none may be missing. Got missing ones"),
+        ([{"boxes": [[0.1, 0.2, 0.3, 0.9]], "labels": ["disc"]}] * 2, ValueError, "Got fractions of it, up to 0.9"),
+        (
+            [{"boxes": BoundingBoxes([[1, 2, 3, 4]], format="XYWH", canvas_size=(64, 64)), "labels": ["disc"]}] * 2,
+            ValueError,
+            r"boxes of y\[0\] must be \(x1, y1, x2, y2\), in torch's words XYXY. Got XYWH",
+        ),
     ],
 )
 def test_targets(targets, error, message):
@@ -593,6 +607,113 @@ def test_a_failing_fit_leaves_the_detector_as_it_was(trained):
     with pytest.raises(TrainingDivergedError, match="lower lr, which is 1000000000"):
         detector.fit(X, Y)
     assert same(detector.predict(X_TEST), before) and len(detector.history) == 20
+
+
+@pytest.mark.parametrize("further", ["fit", "partial_fit"])
+def test_failing_further_training_leaves_the_detector_as_it_was(further):
+    detector = make(warm_start=further == "fit", max_epochs=2).fit(X, Y)
+    before, n_epochs = detector.detect(X_TEST), len(detector.history)
+    for bad in ({"lr": 1e9}, {"lr": 0.01, "callbacks": None}):
+        detector.set_params(**bad)
+        data = (X, Y) if bad["lr"] > 1 else (Pairs([*X[:8], np.full((3, 64, 64), np.nan)], Y[:9]),)
+        with pytest.raises((TrainingDivergedError, ValueError)):
+            getattr(detector, further)(*data)
+        assert same(detector.detect(X_TEST), before) and len(detector.history) == n_epochs
+    # The optimizer's parameters are the module's again.
+    getattr(detector, further)(X, Y)
+    assert not same(detector.detect(X_TEST), before) and len(detector.history) == n_epochs + 2
+
+
+class Flipped(Pairs):
+    """From the second reading on, images are mirrored, and their boxes with them."""
+
+    def __init__(self, images, targets):
+        super().__init__(images, targets)
+        self.n_read = 0
+
+    def __getitem__(self, i):
+        self.n_read += 1
+        image, target = self.images[i], self.targets[i]
+        if self.n_read <= len(self):
+            return image, target
+        boxes = target["boxes"].copy()
+        boxes[:, [0, 2]] = image.shape[2] - boxes[:, [2, 0]]
+        return np.ascontiguousarray(image[:, :, ::-1]), {**target, "boxes": boxes}
+
+
+def test_a_dataset_may_augment_images_and_boxes_together():
+    mirrored = Flipped(X, Y)
+    mirrored.n_read = len(X)
+    images, targets = zip(*[mirrored[i] for i in range(len(X))])
+    expected = make(max_epochs=2).fit(list(images), list(targets)).detect(X_TEST)
+    assert same(make(max_epochs=2).fit(Flipped(X, Y)).detect(X_TEST), expected)
+
+
+def test_validation_on_data_of_its_own():
+    from skorch.helper import predefined_split
+
+    detector = make(max_epochs=2, train_split=predefined_split(Pairs(X_TEST, Y_TEST))).fit(X, Y)
+    assert np.isfinite(detector.history[:, "valid_loss"]).all()
+
+
+def test_changed_parameters_of_the_module_keep_the_classes():
+    detector = make("ssdlite320_mobilenet_v3_large", max_epochs=0).fit(X[:2], Y[:2])
+    detector.set_params(module__topk_candidates=50)
+    assert detector.classes_.tolist() == ["disc", "square"] and detector.n_outputs_ == 3
+    assert detector.module_.topk_candidates == 50
+
+
+def test_a_file_of_another_width_is_an_error_where_nobody_asks_for_one(tmp_path):
+    torch.save(make(max_epochs=0).fit(X, Y).module_.state_dict(), tmp_path / "shapes.pth")
+    with pytest.raises(ValueError, match="must hold the weights of SSD"):
+        make(tiny_ssd, module__num_classes=6, weights=tmp_path / "shapes.pth").initialize()
+
+
+def test_containers():
+    import pandas as pd
+
+    objects, targets = np.empty(len(X), dtype=object), np.empty(len(Y), dtype=object)
+    objects[:], targets[:] = X, Y
+    expected = make().fit(X, Y).detect(X_TEST)
+    assert same(make().fit(objects, targets).detect(X_TEST), expected)
+    assert same(make().fit(tuple(X), tuple(Y)).detect(X_TEST), expected)
+    series = pd.Series(list(objects), index=range(len(X))[::-1])
+    assert same(make().fit(series, Y).detect(X_TEST), expected)
+    learner = ActiveLearner(make(), DetectionEntropy(random_state=0), X_training=objects[:6], y_training=targets[:6])
+    idx, images = learner.query(objects[6:], n_instances=2)
+    learner.teach(images, targets[6:][idx])
+    assert len(learner.X_training) == 8
+    mixed = [{**one, "labels": one["labels"].astype(object)} if i % 2 else one for i, one in enumerate(Y)]
+    assert same(make().fit(X, mixed).detect(X_TEST), expected)
+
+
+def test_a_learner_over_arrays_takes_pools_of_other_sizes():
+    images = np.stack([image[:, :64, :64] for image in X])
+    learner = ActiveLearner(make(), DetectionEntropy(random_state=0), X_training=images[:6], y_training=Y[:6])
+    assert len(learner.query(images[6:, :, :, :48], n_instances=2)[0]) == 2
+    _, chosen = learner.query([*X[6:12], images[0, :, :48]], n_instances=7)
+    with pytest.raises(ValueError, match="begin with a list of them instead of an array"):
+        learner.teach(chosen, Y[:7])
+    assert len(learner.X_training) == 6
+
+
+def test_boxes_outside_their_image():
+    targets = [*Y[:3], {**Y[3], "boxes": Y[3]["boxes"] + 1000}, {**Y[4], "boxes": Y[4]["boxes"] - 1000}, *Y[5:]]
+    n = len(Y[3]["boxes"]) + len(Y[4]["boxes"])
+    with pytest.warns(UserWarning, match=rf"{n} of \d+ boxes have no area in the image and are left out"):
+        make(max_epochs=0).fit(X, targets)
+
+
+def test_score_checks_before_it_predicts(trained, monkeypatch):
+    monkeypatch.setattr(DeepDetector, "predict", lambda self, X: pytest.fail("predicted"))
+    with pytest.raises(ValueError, match="X and y must have the same length. Got 12 and 3"):
+        trained.score(X_TEST, Y_TEST[:3])
+
+
+def test_options_of_the_loader_for_validation_do_not_change_answers(trained):
+    detector = pickle.loads(pickle.dumps(trained))
+    vars(detector).update(iterator_valid__drop_last=True, iterator_valid__shuffle=True)
+    assert same(detector.detect(Pairs(X_TEST, Y_TEST)), trained.detect(X_TEST))
 
 
 def test_images_in_the_wrong_range():

@@ -235,7 +235,7 @@ def test_bad_images():
         make().fit(X[:, :1].reshape(30, -1))
     with pytest.raises(ValueError, match=r"images of shape \(n, 3, height, width\) for SqueezeNet"):
         make(module="squeezenet1_0", weights=None, layers=("features.6", "features.10")).fit(X)
-    with pytest.raises(TypeError, match=r"rectangular array of numbers"):
+    with pytest.raises(TypeError, match=r"X\[0\] must be an array of numbers. Got dtype <U"):
         make().fit(["a"] * 30)
 
 

@@ -247,6 +247,7 @@ class Wrong:
         ([np.array(P)] * 3, ValueError, r"class probabilities \(n_boxes, n_classes\).*shape \(3,\)"),
         ([np.array([[0.5, np.nan]])] * 3, ValueError, "class probabilities"),
         ([np.array([[1.5, -0.5]])] * 3, ValueError, "class probabilities"),
+        ([np.array([[12.0, 3.0]])] * 3, ValueError, "class probabilities"),
     ],
 )
 def test_wrong_answers_of_a_detector(answer, error, message):
