@@ -64,6 +64,7 @@ HOOKS = {
     "get_metadata_routing",
     "get_params",
     "get_params_for",
+    "get_split_datasets",
     "infer",
     "initialize_module",
     "set_params",
