@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 from ..learners import ActiveLearner
 from ..strategies import RandomSampling
 from ..utils._compat import HasMethods, Interval, RealNotInt, StrOptions, validate_parameter_constraints
+from ..utils._detections import is_detector
 from ..utils._models import model_for
 from ..utils._random import make_generator, sklearn_seed
 from ..utils._rows import n_rows, take_rows
@@ -248,6 +249,11 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         validate_parameter_constraints(
             self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
         )
+        if is_detector(self.estimator):
+            raise TypeError(
+                f"The 'estimator' parameter of {type(self).__name__} must be a classifier. "
+                f"{type(self.estimator).__name__} is a detector: use it in ActiveLearner."
+            )
         for name in ("query_strategy", "init_strategy"):
             strategy = getattr(self, name)
             if inspect.isclass(strategy):

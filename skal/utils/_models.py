@@ -147,7 +147,8 @@ class _DetectorModel(_Model):
 
     def proba(self, X: Any) -> NDArray:
         raise PoolCapabilityError(
-            f"The strategy needs class probabilities of samples. {type(self.estimator).__name__} has those of boxes."
+            f"{type(self.estimator).__name__} is a detector: it has class probabilities of boxes, and neither "
+            "probabilities nor embeddings of whole samples."
         )
 
 

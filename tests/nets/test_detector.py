@@ -25,8 +25,10 @@ from torchvision.tv_tensors import BoundingBoxes
 
 from skal.exceptions import PoolCapabilityError, TrainingDivergedError
 from skal.learners import ActiveLearner
+from skal.meta import ActiveLearningClassifier
 from skal.nets import DeepClassifier, DeepDetector, FusionDescriptor
 from skal.nets._detector_module import build_detector
+from skal.pool import view_pool
 from skal.strategies import UFFM, DetectionEntropy, DetectionMargin, EntropySampling, RandomSampling
 
 DATA = Path(os.environ.get("SKAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -453,6 +455,10 @@ def test_strategies_for_classifiers_say_what_to_use(trained):
         EntropySampling().select(trained, X_TEST)
     with pytest.raises(PoolCapabilityError, match=r"UFFM needs `embeddings`.*DetectionEntropy"):
         UFFM(DetectionEntropy()).select(trained, X_TEST, 2)
+    with pytest.raises(PoolCapabilityError, match="is a detector: it has class probabilities of boxes, and neither"):
+        view_pool(trained, X_TEST).embeddings  # noqa: B018
+    with pytest.raises(TypeError, match="must be a classifier. DeepDetector is a detector: use it in ActiveLearner"):
+        ActiveLearningClassifier(trained, DetectionEntropy(), n_initial=2).fit(X, Y)
     net = DeepClassifier(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)), max_epochs=1).fit(np.ones((4, 3)), [0, 1, 0, 1])
     with pytest.raises(PoolCapabilityError, match=r"DetectionEntropy needs class distributions.*DeepDetector"):
         DetectionEntropy().select(net, np.ones((4, 3)))
