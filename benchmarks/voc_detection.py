@@ -160,7 +160,8 @@ def main():
         if name != "random" and len(final) > 1:
             difference = final - finals["random"]
             half = stats.t.ppf(0.975, len(final) - 1) * difference.std(ddof=1) / np.sqrt(len(final))
-            line["against_random"] = [float(difference.mean()), float(-half), float(half)]
+            mean = float(difference.mean())
+            line["against_random"] = {"mean": mean, "interval": [mean - float(half), mean + float(half)]}
         summary.append(line)
         print(line)
     if options.out:
