@@ -141,7 +141,7 @@ def all_strategies():
     classes = {
         name: obj
         for name, obj in found.items()
-        if isinstance(obj, type) and issubclass(obj, QueryStrategy) and not name.startswith("Detection")
+        if isinstance(obj, type) and issubclass(obj, QueryStrategy) and not obj._for_detectors
     }
     names = sorted(classes, key=lambda name: (name != "RandomSampling", name.lower()))
     return {name: classes[name](**SETTINGS.get(name, dict)()) for name in names}

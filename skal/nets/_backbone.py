@@ -13,7 +13,17 @@ from torch import nn
 
 from ._labels import outputs_parameter
 
-__all__ = ["build_module", "check_images", "check_weights", "last_linear"]
+__all__ = [
+    "build_module",
+    "channels_of",
+    "check_images",
+    "check_weights",
+    "fresh_module",
+    "last_linear",
+    "load_weights",
+    "named_weights",
+    "weights_file",
+]
 
 OWNER = "DeepClassifier"  # whose parameters they are, in messages
 
@@ -56,18 +66,22 @@ def build_module(
     """A fresh module: by name, a copy of an instance, or from a class, told `n_outputs` where it can be."""
     if isinstance(module, str):
         return torchvision_model(module, weights, n_outputs, kwargs, owner)
-    if isinstance(module, nn.Module) and not kwargs:
-        built = copy.deepcopy(module)
-    else:
-        factory = type(module) if isinstance(module, nn.Module) else module
-        parameter = outputs_parameter(factory)
-        if n_outputs is not None and parameter is not None:
-            kwargs = {parameter: n_outputs, **kwargs}
-        built = factory(**kwargs)
+    built = fresh_module(module, n_outputs, kwargs)
     path = weights_file(weights)
     if path is not None:
         load_weights(built, path, head or last_linear(built), owner)
     return built
+
+
+def fresh_module(module: Any, n_outputs: int | None, kwargs: dict[str, Any]) -> nn.Module:
+    """A copy of an instance, or what a class makes, told `n_outputs` where it can be."""
+    if isinstance(module, nn.Module) and not kwargs:
+        return copy.deepcopy(module)
+    factory = type(module) if isinstance(module, nn.Module) else module
+    parameter = outputs_parameter(factory)
+    if n_outputs is not None and parameter is not None:
+        kwargs = {parameter: n_outputs, **kwargs}
+    return factory(**kwargs)
 
 
 def torchvision_model(
@@ -182,10 +196,15 @@ def load_weights(module: nn.Module, path: Path, head: str | None, owner: str = O
     module.load_state_dict(state, strict=False)
 
 
+def channels_of(module: nn.Module) -> int:
+    """Channels of the images that the module takes."""
+    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    return 3 if first is None else first.in_channels
+
+
 def check_images(module: nn.Module, shape: tuple[int, ...]) -> None:
     """Whether samples of `shape` are images that a torchvision model takes; a clear error where not."""
-    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
-    channels = 3 if first is None else first.in_channels
+    channels = channels_of(module)
     if len(shape) == 3 and shape[0] == channels:
         return
     fix = ""

@@ -177,15 +177,8 @@ class DeepClassifier(NetPlumbing):
     @property
     def classes_(self) -> NDArray:
         """Labels in the order of the columns of `predict_proba`."""
-        fitted = self.__dict__.get("classes_inferred_")
-        if fitted is not None:
-            return fitted
-        if self.classes is not None:
-            return sorted_labels(self.classes, "classes")
         width: int | None = self.__dict__.get("n_outputs_")
-        if width is not None:
-            return np.arange(width)
-        raise AttributeError(f"{type(self).__name__} has no classes_ before fit, unless classes= lists them.")
+        return self._known_classes(None if width is None else np.arange(width))
 
     def _settle_classes(self, labels: NDArray | None) -> None:
         """Give every output of the network its label."""
@@ -213,12 +206,8 @@ class DeepClassifier(NetPlumbing):
     def initialize(self) -> DeepClassifier:
         """Build the module, the criterion and the optimizer anew, with weights from `random_state`."""
         self._check_params()
-        # A new object: skorch would empty the old one, which a failing `fit` must keep.
         with self._unchanged_on_error():
-            self.history_ = None
-            self.classes_inferred_ = None
-            with self._seeded(0):
-                super().initialize()
+            self._initialize_anew()
             if "wanted_" not in self.__dict__:
                 self._settle_classes(None)
         return self

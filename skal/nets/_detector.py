@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -19,12 +20,11 @@ from skal.exceptions import PoolCapabilityError, TrainingDivergedError
 from skal.utils._detections import load_pycocotools, mean_average_precision, parse_targets, unique_labels
 from skal.utils._torch import kept_modes, torch_rng
 
-from ._backbone import check_weights
+from ._backbone import channels_of, check_weights
 from ._detector_data import (
     CodedTarget,
     DetectionData,
     ImageBatch,
-    channels_of,
     check_images,
     collate,
     dataset_targets,
@@ -35,8 +35,8 @@ from ._detector_data import (
 )
 from ._detector_module import (
     build_detector,
+    can_have_proba,
     distributions,
-    has_distributions,
     n_outputs_of,
     set_thresholds,
     thresholds_of,
@@ -141,6 +141,11 @@ class DeepDetector(RepeatableNet):
     A prediction costs one forward pass. The distributions of n images with b boxes take 4 n b (1 + n_classes) bytes;
     `iter_detect` gives them image by image.
 
+    References
+    ----------
+    S. Ren, K. He, R. Girshick, J. Sun, "Faster R-CNN: towards real-time object detection with region proposal
+    networks", NeurIPS 2015. W. Liu et al., "SSD: single shot multibox detector", ECCV 2016.
+
     Examples
     --------
     >>> import numpy as np
@@ -214,12 +219,7 @@ class DeepDetector(RepeatableNet):
     @property
     def classes_(self) -> NDArray:
         """Labels in the order of the columns of `predict_proba`, which begin with the background."""
-        fitted = self.__dict__.get("classes_inferred_")
-        if fitted is not None:
-            return fitted
-        if self.classes is not None:
-            return sorted_labels(self.classes, "classes")
-        raise AttributeError(f"{type(self).__name__} has no classes_ before fit, unless classes= lists them.")
+        return self._known_classes(None)
 
     def _check_params(self) -> None:
         self._check_random_state()
@@ -257,10 +257,7 @@ class DeepDetector(RepeatableNet):
         """Build the module and the optimizer anew, with weights from `random_state`."""
         self._check_params()
         with self._unchanged_on_error():
-            self.history_ = None
-            self.classes_inferred_ = None
-            with self._seeded(0):
-                super().initialize()
+            self._initialize_anew()
         return self
 
     def initialize_module(self) -> DeepDetector:
@@ -389,9 +386,8 @@ class DeepDetector(RepeatableNet):
 
     def _code_one(self, target: Any) -> CodedTarget:
         """A target that a Dataset gives in training; `fit` has warned of the boxes that are left out."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            boxes, labels = parse_targets([target], 1, invalid_boxes=self.invalid_boxes, name="targets")
+        invalid: Literal["ignore", "error"] = "error" if self.invalid_boxes == "error" else "ignore"
+        boxes, labels = parse_targets([target], 1, invalid_boxes=invalid, name="targets")
         return self._coded(boxes[0], labels[0])
 
     def check_data(self, X: Any, y: Any = None) -> None:
@@ -450,12 +446,19 @@ class DeepDetector(RepeatableNet):
         -------
         list of n dicts
             What `predict` gives, and "proba", what `predict_proba` gives.
+
+        Raises
+        ------
+        NotFittedError, PoolCapabilityError, ValueError, TypeError
+            As in `predict_proba`.
         """
         return list(self.iter_detect(X))
 
     def iter_detect(self, X: Any) -> Iterator[dict[str, NDArray]]:
         """The dicts of `detect` one by one, in order: a large pool's need not be held at once."""
         self._check_ready(X)
+        if not can_have_proba(getattr(self.module_, "_orig_mod", self.module_)):
+            raise self._lacks_proba()
         return self._detections(X, proba=True)
 
     def predict(self, X: Any) -> list[dict[str, NDArray]]:
@@ -522,7 +525,7 @@ class DeepDetector(RepeatableNet):
         """
         # Before the work of predicting.
         load_pycocotools()
-        parse_targets(y, n_images(X, type(self).__name__))
+        parse_targets(y, n_images(X, type(self).__name__), invalid_boxes="ignore")
         return mean_average_precision(y, self.predict(X))
 
     def _check_ready(self, X: Any) -> None:
@@ -530,6 +533,12 @@ class DeepDetector(RepeatableNet):
         self._check_params()
         n_images(X, type(self).__name__)
         check_images(X, channels_of(self.module_))
+
+    def _lacks_proba(self) -> PoolCapabilityError:
+        return PoolCapabilityError(
+            f"predict_proba of {type(self).__name__} needs a detector of the Faster R-CNN or SSD family, or one "
+            f"whose detections hold 'proba'. {type(self.module_).__name__} is neither."
+        )
 
     def _detections(self, X: Any, *, proba: bool) -> Iterator[dict[str, NDArray]]:
         loader = self.get_params_for("iterator_valid")
@@ -544,21 +553,17 @@ class DeepDetector(RepeatableNet):
             self._set_training(False)
             for idx in same_size(images, self.batch_size):
                 batch = ImageBatch([images[i] for i in idx], [])
-                if proba and has_distributions(module):
-                    with distributions(module) as rows:
-                        found = [{**one, "proba": p} for one, p in zip(self.infer(batch), rows)]
-                else:
+                with distributions(module) if proba else nullcontext() as rows:
                     found = self.infer(batch)
+                if rows is not None:
+                    found = [{**one, "proba": p} for one, p in zip(found, rows)]
                 for i, one in zip(idx, found):
                     answers[i] = self._answer(one, proba)
         return answers
 
     def _answer(self, found: dict[str, torch.Tensor], proba: bool) -> dict[str, NDArray]:
         if proba and "proba" not in found:
-            raise PoolCapabilityError(
-                f"predict_proba of {type(self).__name__} needs a detector of the Faster R-CNN or SSD family, or one "
-                f"whose detections hold 'proba'. {type(self.module_).__name__} is neither."
-            )
+            raise self._lacks_proba()
         codes = found["labels"].cpu().numpy()
         # RetinaNet and FCOS may answer with the background, which they have an output for.
         objects = codes > 0

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from skal.utils._arrays import blocks
@@ -20,7 +19,6 @@ __all__ = [
     "DetectionData",
     "ImageBatch",
     "as_image",
-    "channels_of",
     "check_images",
     "collate",
     "dataset_targets",
@@ -80,12 +78,6 @@ def collate(rows: list[tuple[torch.Tensor, CodedTarget]]) -> tuple[ImageBatch, i
     return ImageBatch(list(images), list(targets)), 0
 
 
-def channels_of(module: nn.Module) -> int:
-    """Channels of the images that the module takes."""
-    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
-    return 3 if first is None else first.in_channels
-
-
 def as_image(image: Any, channels: int, name: str) -> torch.Tensor:
     """One image as a float32 tensor (channels, h, w); integers of 8 bits are scaled to [0, 1]."""
     image, _ = _checked(image, channels, name)
@@ -106,7 +98,6 @@ def _checked(image: Any, channels: int, name: str) -> tuple[torch.Tensor, float]
             f"{name} must be an image of shape ({channels}, height, width). Got shape {shape} instead."
             f"{_advice(shape, channels)}"
         )
-    image = image.detach()
     if image.dtype == torch.uint8:
         return image, 0.0
     # NaN is the maximum of what holds one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,12 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skal.exceptions import PoolCapabilityError
+from ._backbone import fresh_module, load_weights, named_weights, weights_file
 
-from ._backbone import load_weights, named_weights, weights_file
-from ._labels import outputs_parameter
-
-__all__ = ["build_detector", "distributions", "has_distributions", "n_outputs_of", "set_thresholds", "thresholds_of"]
+__all__ = ["build_detector", "can_have_proba", "distributions", "n_outputs_of", "set_thresholds", "thresholds_of"]
 
 OWNER = "DeepDetector"
 # The submodules whose width follows the number of classes, in the Faster R-CNN and in the one-stage families.
@@ -36,14 +32,7 @@ def build_detector(
     """A fresh detector of `n_outputs` classes, background included (its own number where None)."""
     if isinstance(module, str):
         return _torchvision_detector(module, weights, weights_backbone, n_outputs, dict(kwargs))
-    if isinstance(module, nn.Module) and not kwargs:
-        built = copy.deepcopy(module)
-    else:
-        factory = type(module) if isinstance(module, nn.Module) else module
-        parameter = outputs_parameter(factory)
-        if n_outputs is not None and parameter is not None:
-            kwargs = {parameter: n_outputs, **kwargs}
-        built = factory(**kwargs)
+    built = fresh_module(module, n_outputs, kwargs)
     path = weights_file(weights)
     if path is not None:
         load_weights(built, path, None if n_outputs is None else _head(built), OWNER)
@@ -73,6 +62,8 @@ def _torchvision_detector(
         try:
             module = models.get_model(name, weights=None, weights_backbone=weights_backbone, **classes, **kwargs)
         except KeyError as error:
+            if weights_backbone is None:
+                raise
             raise ValueError(
                 f"The 'weights_backbone' parameter of {OWNER} must be None, 'DEFAULT' or the name of weights of the "
                 f"backbone of {name}. Got {weights_backbone!r} instead."
@@ -132,9 +123,9 @@ def set_thresholds(module: nn.Module, values: dict[str, Any], own: dict[str, Any
             )
 
 
-def has_distributions(module: nn.Module) -> bool:
-    """Whether the detector's head gives each box one distribution over the classes."""
-    return _kind(module) is not None
+def can_have_proba(module: nn.Module) -> bool:
+    """False for torchvision's other detectors; a module of one's own may return distributions by itself."""
+    return _kind(module) is not None or _post_processor(module) is None
 
 
 def _kind(module: nn.Module) -> str | None:
@@ -148,20 +139,18 @@ def _kind(module: nn.Module) -> str | None:
 
 
 @contextmanager
-def distributions(module: nn.Module) -> Iterator[list[torch.Tensor]]:
+def distributions(module: nn.Module) -> Iterator[list[torch.Tensor] | None]:
     """Collect, for each image that the detector answers inside, the class distributions of its boxes.
 
     torchvision's own post-processing runs as it is and decides which boxes are kept; each is then found again among
     the head's outputs, by its class, its score and its box before it is scaled to the image, all three exactly. Yields
     a list to which each image adds a tensor (n_boxes, n_outputs), softmax of the head's logits, in the order of its
-    boxes.
+    boxes; None for a module that is of neither of torchvision's families.
     """
     kind, part = _kind(module), _post_processor(module)
     if kind is None:
-        raise PoolCapabilityError(
-            "Class distributions of boxes need a detector of the Faster R-CNN or SSD family. "
-            f"Got {type(module).__name__} instead."
-        )
+        yield None
+        return
     own: Callable[..., Any] = part.postprocess_detections
     taken: list[torch.Tensor] = []
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from skorch import NeuralNet, NeuralNetClassifier
 from skorch.utils import to_device
 from torch import nn
@@ -20,12 +21,17 @@ from torch.utils.data import DataLoader
 from skal.utils._random import make_generator, sklearn_seed
 from skal.utils._torch import resolve_device, torch_rng
 
+from ._labels import sorted_labels
+
 __all__ = ["RepeatableClassifier", "RepeatableNet"]
 
 
 class RepeatableNet(NeuralNet):
     """A skorch net with `random_state` and `device="auto"`; global generators stay as they were."""
 
+    # Set by subclasses: all labels, as passed; the label of each output, once it is known.
+    classes: Any
+    classes_inferred_: NDArray | None
     # How a DataLoader makes a batch of rows; None is torch's own way.
     _collate: ClassVar[Callable[..., Any] | None] = None
 
@@ -114,6 +120,25 @@ class RepeatableNet(NeuralNet):
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
+
+    def _initialize_anew(self) -> None:
+        """Build all parts with weights from `random_state`, a new history, and no classes yet."""
+        # A new object: skorch would empty the old one, which a failing `fit` must keep.
+        self.history_ = None
+        self.classes_inferred_ = None
+        with self._seeded(0):
+            super().initialize()
+
+    def _known_classes(self, otherwise: NDArray | None) -> NDArray:
+        """The labels of the last fit, those in `classes`, or `otherwise`."""
+        fitted = self.__dict__.get("classes_inferred_")
+        if fitted is not None:
+            return fitted
+        if self.classes is not None:
+            return sorted_labels(self.classes, "classes")
+        if otherwise is None:
+            raise AttributeError(f"{type(self).__name__} has no classes_ before fit, unless classes= lists them.")
+        return otherwise
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Batches of `dataset`: shuffled in each epoch of training (unless told otherwise), else in order."""

@@ -40,7 +40,7 @@ def parse_targets(
     y: Any,
     n_images: int,
     *,
-    invalid_boxes: Literal["skip", "error"] = "skip",
+    invalid_boxes: Literal["skip", "ignore", "error"] = "skip",
     name: str = "y",
     beside: str = "X",
     sizes: list[tuple[int, int]] | None = None,
@@ -52,9 +52,9 @@ def parse_targets(
     y : sequence of n_images dicts with "boxes" (n_i, 4), x1, y1, x2, y2 in pixels, and "labels" (n_i,)
         Arrays, tensors or lists; other keys are not read. An image without objects has no boxes.
     n_images : int
-    invalid_boxes : {"skip", "error"}
+    invalid_boxes : {"skip", "ignore", "error"}
         What becomes of boxes without area (inside the image, where `sizes` are given): left out with a warning that
-        counts them, or an error.
+        counts them, left out without a word, or an error.
     name, beside : str
         Of `y` and of what it belongs to, for messages.
     sizes : list of (height, width)
@@ -87,7 +87,7 @@ def parse_targets(
             n_invalid += int((~valid).sum())
         boxes.append(found[valid])
         labels.append(names[valid])
-    if n_invalid:
+    if n_invalid and invalid_boxes == "skip":
         total = n_invalid + sum(map(len, boxes))
         warnings.warn(
             f"{n_invalid} of {total} boxes have no area in the image and are left out; {first}. Boxes are "
@@ -172,7 +172,8 @@ def mean_average_precision(y_true: Any, y_pred: Any, *, iou_threshold: float = 0
     Notes
     -----
     Computed by pycocotools, the reference implementation of COCO's metric: precision, made monotone, is averaged over
-    101 recalls. PASCAL VOC's own all-point rule differs from it by a few thousandths.
+    101 recalls. PASCAL VOC's own all-point rule differs from it by a few thousandths. Time grows with the pairs of
+    detections and objects of one class in one image; memory with the number of boxes.
 
     References
     ----------
@@ -249,10 +250,8 @@ def load_pycocotools() -> tuple[Any, Any]:
 
 
 def _parse_detections(y_pred: Any, n_images: int) -> tuple[Targets, list[NDArray]]:
-    with warnings.catch_warnings():
-        # A detector may well answer with a box of no area.
-        warnings.simplefilter("ignore", UserWarning)
-        checked = parse_targets(y_pred, n_images, name="y_pred", beside="y_true")
+    # A detector may well answer with a box of no area.
+    checked = parse_targets(y_pred, n_images, invalid_boxes="ignore", name="y_pred", beside="y_true")
     scores = []
     for i, target in enumerate(y_pred):
         given = _array(target["scores"]) if "scores" in target else np.empty(0)
