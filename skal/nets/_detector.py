@@ -86,7 +86,8 @@ class DeepDetector(RepeatableNet):
     detections_per_image : int >= 1 or None, default=None
         Boxes kept at most.
     invalid_boxes : {"skip", "error"}, default="skip"
-        What becomes of boxes without area in `y`: left out, with a warning that counts them, or an error.
+        What becomes of boxes in `y` without area, or outside their image (a Dataset's images are not compared): left
+        out, with a warning that counts them, or an error.
     criterion : nn.Module class, default=SumOfLosses
         Called with the dict of losses that the module returns in training; returns a scalar.
     max_epochs : int, default=10

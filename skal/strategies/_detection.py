@@ -78,6 +78,13 @@ class DetectionLeastConfidence(_DetectionUncertainty):
     random_state : int, RandomState or None, default=None
         Breaks ties; an integer gives the same run every time.
 
+    Raises
+    ------
+    PoolCapabilityError
+        A model that tells no class distributions of boxes, such as a classifier.
+    ValueError
+        Distributions that are none: of another shape, below 0 or above 1.
+
     Notes
     -----
     With the class distribution p^j of box j of an image (a row of its array in `PoolView.box_proba`, shape
@@ -129,6 +136,13 @@ class DetectionMargin(_DetectionUncertainty):
         Where images without a box stand: after all others, or before them.
     random_state : int, RandomState or None, default=None
         Breaks ties; an integer gives the same run every time.
+
+    Raises
+    ------
+    PoolCapabilityError
+        A model that tells no class distributions of boxes, such as a classifier.
+    ValueError
+        Distributions that are none: of another shape, below 0 or above 1.
 
     Notes
     -----
@@ -199,6 +213,13 @@ class DetectionEntropy(_DetectionUncertainty):
         Where images without a box stand: after all others, or before them.
     random_state : int, RandomState or None, default=None
         Breaks ties; an integer gives the same run every time.
+
+    Raises
+    ------
+    PoolCapabilityError
+        A model that tells no class distributions of boxes, such as a classifier.
+    ValueError
+        Distributions that are none: of another shape, below 0 or above 1.
 
     Notes
     -----
