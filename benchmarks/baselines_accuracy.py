@@ -114,9 +114,7 @@ def fashion(work):
 
 
 def network(module, n_classes, **params):
-    return DeepClassifier(
-        module, classes=list(range(n_classes)), optimizer=torch.optim.Adam, device="cpu", **params
-    )
+    return DeepClassifier(module, classes=list(range(n_classes)), optimizer=torch.optim.Adam, device="cpu", **params)
 
 
 TASKS = {

@@ -107,12 +107,8 @@ def main():
         "baseline_minus_random": {
             name: paired(found[name], found["RandomSampling"]) for name in baselines if name != "RandomSampling"
         },
-        "setting_minus_default": {
-            name: paired(found[name], found[default]) for name in settings if name != default
-        },
-        "setting_minus_least_confidence": {
-            name: paired(found[name], found["LeastConfidence"]) for name in settings
-        },
+        "setting_minus_default": {name: paired(found[name], found[default]) for name in settings if name != default},
+        "setting_minus_least_confidence": {name: paired(found[name], found["LeastConfidence"]) for name in settings},
         "query_seconds": {
             name: round(float(results[results["strategy"] == name]["query_seconds"].mean()), 3)
             for name in (*baselines, default)

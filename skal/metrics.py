@@ -237,9 +237,7 @@ def _check_curve(
         if not np.isfinite(array).all():
             raise ValueError(f"'{name}' of a learning curve must be finite. Got NaN or infinity.")
     if np.any(np.diff(labels) <= 0):
-        raise ValueError(
-            f"'{labels_name}' of a learning curve must be strictly increasing. Got {labels.tolist()}."
-        )
+        raise ValueError(f"'{labels_name}' of a learning curve must be strictly increasing. Got {labels.tolist()}.")
     return labels, values
 
 

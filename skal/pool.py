@@ -368,9 +368,7 @@ class PoolView:
 
     def _lacks(self, member: str, by: str = "The strategy") -> PoolCapabilityError:
         advice = _DETECTOR_ADVICE if is_detector(self._final) and member != "box_proba" else _ADVICE[member]
-        return PoolCapabilityError(
-            f"{by} needs {_WORDING[member]}, which {self.model_name} does not supply. {advice}"
-        )
+        return PoolCapabilityError(f"{by} needs {_WORDING[member]}, which {self.model_name} does not supply. {advice}")
 
     def _transform(self, X: Any) -> Any:
         for transform in self._transforms:

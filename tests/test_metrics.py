@@ -19,9 +19,7 @@ class TestArea:
             labels = np.cumsum(rng.integers(1, 50, n_points))
             scores = rng.random(n_points)
             expected = integrate.trapezoid(scores, labels)
-            assert area_under_learning_curve(labels, scores, normalize=False) == pytest.approx(
-                expected, rel=1e-12
-            )
+            assert area_under_learning_curve(labels, scores, normalize=False) == pytest.approx(expected, rel=1e-12)
             normalized = area_under_learning_curve(labels, scores)
             assert normalized == pytest.approx(expected / (labels[-1] - labels[0]), rel=1e-12)
             assert scores.min() <= normalized <= scores.max()
@@ -84,9 +82,7 @@ class TestLabelSavings:
         labels, ref_labels = np.cumsum(rng.integers(1, 9, 6)), np.cumsum(rng.integers(1, 9, 8))
         scores, ref_scores = rng.random(6), rng.random(8)
         target = min(scores.max(), ref_scores.max())
-        expected = slow_labels_to_reach(ref_labels, ref_scores, target) - slow_labels_to_reach(
-            labels, scores, target
-        )
+        expected = slow_labels_to_reach(ref_labels, ref_scores, target) - slow_labels_to_reach(labels, scores, target)
         assert label_savings(labels, scores, ref_labels, ref_scores) == pytest.approx(expected, abs=1e-3)
 
     def test_bad_input(self):

@@ -34,9 +34,7 @@ grid = np.column_stack([part.ravel() for part in np.meshgrid(axis, axis)])
 
 fig, axes = plt.subplots(1, 3, figsize=(12, 4.4), sharex=True, sharey=True, layout="constrained")
 for ax, (name, strategy) in zip(axes, strategies.items()):
-    learner = ActiveLearner(
-        LogisticRegression(), query_strategy=strategy, X_training=X[start], y_training=y[start]
-    )
+    learner = ActiveLearner(LogisticRegression(), query_strategy=strategy, X_training=X[start], y_training=y[start])
     idx, _ = learner.query(X_pool, n_instances=12)
     if hasattr(strategy, "score_samples"):
         scores = strategy.score_samples(learner, grid).reshape(90, 90)

@@ -94,9 +94,7 @@ plt.show()
 # %%
 # The paired difference of the area under the curve (the mean accuracy over the labels spent), seed by seed:
 
-areas = {
-    name: np.array([area_under_learning_curve(n_labels, run) for run in runs]) for name, runs in curves.items()
-}
+areas = {name: np.array([area_under_learning_curve(n_labels, run) for run in runs]) for name, runs in curves.items()}
 difference = areas["DECERN"] - areas["random sampling"]
 print("DECERN less random sampling, per seed:", difference.round(3))
 print(f"mean {difference.mean():.3f}")

@@ -96,9 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"separated by spaces or commas, of: {', '.join(_strategy_classes())}",
     )
-    command.add_argument(
-        "--n-initial", type=int, default=20, metavar="N", help="labels to begin with, at random"
-    )
+    command.add_argument("--n-initial", type=int, default=20, metavar="N", help="labels to begin with, at random")
     command.add_argument("--n-queries", type=int, default=8, metavar="N", help="queries per run")
     command.add_argument("--n-instances", type=int, default=20, metavar="N", help="labels per query")
     command.add_argument(
@@ -111,12 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--pool-size", type=int, default=None, metavar="N", help="limit of the pool, drawn per run; None: all"
     )
-    command.add_argument(
-        "--n-jobs", type=int, default=-1, metavar="N", help="runs at the same time; -1: one per core"
-    )
-    command.add_argument(
-        "--out", type=Path, default=Path("skal-results"), metavar="PATH", help="results folder"
-    )
+    command.add_argument("--n-jobs", type=int, default=-1, metavar="N", help="runs at the same time; -1: one per core")
+    command.add_argument("--out", type=Path, default=Path("skal-results"), metavar="PATH", help="results folder")
     return parser
 
 

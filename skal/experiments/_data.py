@@ -112,9 +112,7 @@ def _load_folder(path: Path, image_size: int) -> LoadedData:
     train, test = _read_images(path / "train", image_size), _read_images(path / "test", image_size)
     strange = sorted(set(test[1]) - set(train[1]))
     if strange:
-        raise ValueError(
-            f"The class folders of '{path / 'test'}' must be in 'train' too. Got {', '.join(strange)}."
-        )
+        raise ValueError(f"The class folders of '{path / 'test'}' must be in 'train' too. Got {', '.join(strange)}.")
     return LoadedData(*train, *test)
 
 
@@ -125,9 +123,7 @@ def _read_images(path: Path, image_size: int) -> tuple[NDArray, NDArray]:
     try:
         folder = datasets.ImageFolder(str(path))
     except FileNotFoundError as error:
-        raise ValueError(
-            f"'{path}' must hold one sub-folder of images per class. {_first_line(error)}"
-        ) from error
+        raise ValueError(f"'{path}' must hold one sub-folder of images per class. {_first_line(error)}") from error
     images = np.empty((len(folder.samples), 3, image_size, image_size), dtype=np.float32)
     for position, (file, _) in enumerate(folder.samples):
         try:

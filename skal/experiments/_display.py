@@ -41,10 +41,7 @@ def format_table(summary: pd.DataFrame, reference: str) -> str:
     ]
     lines = [[top for top, _ in header], [bottom for _, bottom in header], *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    text = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     text.insert(2, "  ".join("-" * width for width in widths))
     n_seeds = int(summary["n_seeds"].iloc[0])
     note = (
@@ -62,9 +59,7 @@ def _cell(row: pd.Series, column: str, measure: str, form: str) -> str:
     return f"{interval} {row[f'{measure}_verdict']}"
 
 
-def plot_comparison(
-    results: pd.DataFrame, summary: pd.DataFrame, reference: str, path: str | os.PathLike
-) -> Path:
+def plot_comparison(results: pd.DataFrame, summary: pd.DataFrame, reference: str, path: str | os.PathLike) -> Path:
     """Left: mean accuracy over labels with its band. Right: paired area differences, with intervals."""
     try:
         from matplotlib.figure import Figure
@@ -93,13 +88,9 @@ def plot_comparison(
     return path
 
 
-def _draw_curves(
-    axes: Any, results: pd.DataFrame, names: list[str], styles: dict[str, dict[str, Any]]
-) -> None:
+def _draw_curves(axes: Any, results: pd.DataFrame, names: list[str], styles: dict[str, dict[str, Any]]) -> None:
     for name in names:
-        table = results[results["strategy"] == name].pivot(
-            index="n_labels", columns="seed", values="accuracy"
-        )
+        table = results[results["strategy"] == name].pivot(index="n_labels", columns="seed", values="accuracy")
         labels = table.index.to_numpy()
         mean, low, high = np.array([mean_interval(values) for values in table.to_numpy()]).T
         axes.fill_between(labels, low, high, color=styles[name]["color"], alpha=0.10, linewidth=0)
@@ -107,9 +98,7 @@ def _draw_curves(
     n_seeds = results["seed"].nunique()
     axes.set_xlabel("labels")
     axes.set_ylabel("test accuracy")
-    axes.set_title(
-        f"Learning curves: mean of {n_seeds} runs, band: {LEVEL:.0%} interval", loc="left", fontsize=11
-    )
+    axes.set_title(f"Learning curves: mean of {n_seeds} runs, band: {LEVEL:.0%} interval", loc="left", fontsize=11)
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.legend(frameon=False, loc="lower right", handlelength=3.2)
@@ -120,9 +109,7 @@ def _draw_differences(
 ) -> None:
     axes.axvline(0, color="black", linewidth=1.8)
     for row, name in enumerate(others):
-        mean, low, high = 100 * summary.loc[name, ["area_difference", "area_low", "area_high"]].to_numpy(
-            float
-        )
+        mean, low, high = 100 * summary.loc[name, ["area_difference", "area_low", "area_high"]].to_numpy(float)
         style = styles[name]
         if np.isfinite(low):
             axes.plot([low, high], [row, row], color=style["color"], linewidth=2.2)

@@ -42,15 +42,11 @@ def named_strategies(strategies: Mapping[str, Any] | Sequence[Any]) -> tuple[dic
         for strategy in strategies:
             name = _name(strategy)
             if name in named:
-                raise ValueError(
-                    f"'strategies' of compare must have distinct names. Got {name} twice; pass a dict."
-                )
+                raise ValueError(f"'strategies' of compare must have distinct names. Got {name} twice; pass a dict.")
             named[name] = strategy
     for name, strategy in named.items():
         if inspect.isclass(strategy) or not (callable(strategy) or hasattr(strategy, "select")):
-            raise TypeError(
-                f"Strategy '{name}' of compare must be a strategy object or function. Got {strategy!r}."
-            )
+            raise TypeError(f"Strategy '{name}' of compare must be a strategy object or function. Got {strategy!r}.")
     references = [name for name, strategy in named.items() if isinstance(strategy, RandomSampling)]
     if references:
         return named, references[0]
@@ -71,18 +67,14 @@ def check_seeds(seeds: int | Iterable[int]) -> list[int]:
     """The seeds themselves; a count stands for the first so many."""
     found = list(range(seeds)) if isinstance(seeds, (int, np.integer)) else [int(seed) for seed in seeds]
     if not found or min(found) < 0 or len(set(found)) != len(found):
-        raise ValueError(
-            f"'seeds' of compare must be a count >= 1 or distinct non-negative integers. Got {seeds}."
-        )
+        raise ValueError(f"'seeds' of compare must be a count >= 1 or distinct non-negative integers. Got {seeds}.")
     return found
 
 
 def check_data(X: Any, y: Any, X_test: Any, y_test: Any) -> Data:
     """The data with labels as arrays, one for each row."""
     if (X_test is None) != (y_test is None):
-        raise ValueError(
-            "'X_test' and 'y_test' of compare must be given together or not at all. Got one of them."
-        )
+        raise ValueError("'X_test' and 'y_test' of compare must be given together or not at all. Got one of them.")
     data = Data(X, np.asarray(y), X_test, None if y_test is None else np.asarray(y_test))
     for suffix, rows, labels in (("", data.X, data.y), ("_test", data.X_test, data.y_test)):
         if labels is not None and (labels.ndim != 1 or len(labels) != n_rows(rows) or len(labels) == 0):

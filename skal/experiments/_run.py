@@ -197,9 +197,7 @@ def _simulate(
     split, subset, initial, model, own = np.random.SeedSequence(seed).spawn(5)
     pool = np.arange(len(y))
     if y_test is None:
-        pool, held_out = train_test_split(
-            pool, test_size=plan.test_size, stratify=y, random_state=_as_int(split)
-        )
+        pool, held_out = train_test_split(pool, test_size=plan.test_size, stratify=y, random_state=_as_int(split))
         X_test, y_test = take_rows(X, held_out), y[held_out]
     if plan.pool_size is not None and plan.pool_size < len(pool):
         pool = np.random.default_rng(subset).choice(pool, plan.pool_size, replace=False)
@@ -210,9 +208,7 @@ def _simulate(
     estimator, strategy = _seeded(estimator, model), _seeded(strategy, own)
 
     started = time.perf_counter()
-    learner = ActiveLearner(
-        estimator, query_strategy=strategy, X_training=take_rows(X, labeled), y_training=y[labeled]
-    )
+    learner = ActiveLearner(estimator, query_strategy=strategy, X_training=take_rows(X, labeled), y_training=y[labeled])
     learner.n_rounds = 1 + plan.n_queries
     fit_seconds, query_seconds = time.perf_counter() - started, float("nan")
     rows = []
@@ -224,9 +220,7 @@ def _simulate(
             query_seconds = time.perf_counter() - started
             queried = pool[chosen]
             if len(np.unique(queried)) != plan.n_instances:
-                raise ValueError(
-                    f"the strategy must query {plan.n_instances} different samples. Got {len(queried)}."
-                )
+                raise ValueError(f"the strategy must query {plan.n_instances} different samples. Got {len(queried)}.")
             started = time.perf_counter()
             learner.teach(take_rows(X, queried), y[queried])
             fit_seconds = time.perf_counter() - started
@@ -252,9 +246,7 @@ def _draw_initial(y: NDArray, pool: NDArray, n_initial: int, rng: np.random.Gene
         drawn = rng.choice(pool, n_initial, replace=False)
         if len(np.unique(y[drawn])) > 1:
             return drawn
-    raise ValueError(
-        f"no initial set of {n_initial} samples with two classes was found. Use a larger n_initial."
-    )
+    raise ValueError(f"no initial set of {n_initial} samples with two classes was found. Use a larger n_initial.")
 
 
 def _seeded(obj: Any, sequence: np.random.SeedSequence) -> Any:
@@ -263,9 +255,7 @@ def _seeded(obj: Any, sequence: np.random.SeedSequence) -> Any:
         return obj
     obj = clone(obj)
     keys = sorted(key for key in obj.get_params(deep=True) if key.split("__")[-1] == "random_state")
-    return obj.set_params(
-        **{key: _as_int(child) for key, child in zip(keys, sequence.spawn(len(keys)), strict=True)}
-    )
+    return obj.set_params(**{key: _as_int(child) for key, child in zip(keys, sequence.spawn(len(keys)), strict=True)})
 
 
 def _as_int(sequence: np.random.SeedSequence) -> int:

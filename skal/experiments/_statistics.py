@@ -79,15 +79,11 @@ def summarize(results: pd.DataFrame, reference: str) -> pd.DataFrame:
             "query_seconds": float(own["query_seconds"].mean()),
         }
         for measure in ("final_accuracy", "area"):
-            row |= _compared(
-                measure, f"{measure}_difference", runs[measure] - base[measure], name == reference
-            )
+            row |= _compared(measure, f"{measure}_difference", runs[measure] - base[measure], name == reference)
         saved = np.array(
             [
                 label_savings(labels, scores, ref_labels, ref_scores)
-                for (labels, scores), (ref_labels, ref_scores) in zip(
-                    runs["curves"], base["curves"], strict=True
-                )
+                for (labels, scores), (ref_labels, ref_scores) in zip(runs["curves"], base["curves"], strict=True)
             ]
         )
         row |= _compared("labels_saved", "labels_saved", saved, name == reference)
@@ -108,9 +104,7 @@ def _per_seed(runs: pd.DataFrame) -> dict:
     }
 
 
-def _compared(
-    measure: str, column: str, differences: NDArray[np.float64], is_reference: bool
-) -> dict[str, object]:
+def _compared(measure: str, column: str, differences: NDArray[np.float64], is_reference: bool) -> dict[str, object]:
     if is_reference:
         nan = float("nan")
         return {column: nan, f"{measure}_low": nan, f"{measure}_high": nan, f"{measure}_verdict": "reference"}

@@ -60,9 +60,7 @@ class ResultStore:
         merged = dict(settings)
         if self.results_path.exists() or settings_path.exists():
             self.results = self._read_results()
-            merged["strategies"] = self._check_settings(settings_path, settings) | dict(
-                settings["strategies"]
-            )
+            merged["strategies"] = self._check_settings(settings_path, settings) | dict(settings["strategies"])
         else:
             self.results = pd.DataFrame(columns=COLUMNS)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -102,8 +100,7 @@ class ResultStore:
             strategies = dict(stored["strategies"])
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise ValueError(
-                f"{self.folder} holds results without readable settings ({_line(error)}). "
-                "Use another out folder."
+                f"{self.folder} holds results without readable settings ({_line(error)}). Use another out folder."
             ) from error
         differing = [
             _difference(key, stored.get(key), value)
@@ -117,8 +114,7 @@ class ResultStore:
         ]
         if differing:
             raise ValueError(
-                f"{self.folder} holds results of other settings: {'; '.join(differing)}. "
-                "Use another out folder."
+                f"{self.folder} holds results of other settings: {'; '.join(differing)}. Use another out folder."
             )
         return strategies
 

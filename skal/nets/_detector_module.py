@@ -200,4 +200,3 @@ def _rows_of(
             raise RuntimeError("A detector's post-processing returned a box that its head did not give.")
         rows[mine] = proba[same.int().argmax(dim=0)]
     return rows
-

@@ -159,9 +159,7 @@ class DM2(ScoringStrategy):
         check_finite(pool.embeddings, "The embeddings of the pool")
         unit = l2_normalize(pool.embeddings)
         k = min(self.n_neighbors, len(pool) - 1)
-        found = nearest_neighbors(
-            unit, k, metric=self.metric, n_candidates=self.n_candidates, search=self.search
-        )
+        found = nearest_neighbors(unit, k, metric=self.metric, n_candidates=self.n_candidates, search=self.search)
         return found.idx
 
 

@@ -163,9 +163,7 @@ def fit_kmeans(
     return model.labels_.astype(np.int64), model.cluster_centers_
 
 
-def nearest_of_clusters(
-    X: NDArray, labels: NDArray, centers: NDArray
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def nearest_of_clusters(X: NDArray, labels: NDArray, centers: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The row of each cluster that is nearest to its centre.
 
     Returns

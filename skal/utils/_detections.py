@@ -243,9 +243,7 @@ def load_pycocotools() -> tuple[Any, Any]:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError:
-        raise ImportError(
-            'The mean average precision needs pycocotools: pip install "skal[detection]".'
-        ) from None
+        raise ImportError('The mean average precision needs pycocotools: pip install "skal[detection]".') from None
     return COCO, COCOeval
 
 

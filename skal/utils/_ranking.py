@@ -86,9 +86,7 @@ def _seeded(strategy: Any, rng: np.random.Generator) -> Any:
     return strategy
 
 
-def _ask(
-    query: Any, function: Any, pool: Any, n: int, by: str
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _ask(query: Any, function: Any, pool: Any, n: int, by: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     answer = query(pool.classifier, pool.X, n_instances=n)
     # modAL 0.4.2 returns pairs (positions, scores), 0.4.1 positions.
     pair = isinstance(answer, tuple) and len(answer) == 2

@@ -183,9 +183,7 @@ def _dropout_layers(net: Any) -> list[nn.Module]:
     return [layer for layer in part.modules() if isinstance(layer, _DropoutNd) and layer.p > 0]
 
 
-def _dropout_samples(
-    net: Any, layers: list[nn.Module], X: Any, n: int, rng: np.random.Generator
-) -> Iterator[NDArray]:
+def _dropout_samples(net: Any, layers: list[nn.Module], X: Any, n: int, rng: np.random.Generator) -> Iterator[NDArray]:
     X = as_net_input(X, _plain_module(net))
     for _ in range(n):
         yield _dropout_proba(net, layers, X, sklearn_seed(rng))
@@ -293,9 +291,7 @@ def noisy_samples(estimator: Any, X: Any, n: int, scale: float, rng: np.random.G
     return None
 
 
-def _noisy_linear_samples(
-    estimator: Any, X: Any, n: int, scale: float, rng: np.random.Generator
-) -> Iterator[NDArray]:
+def _noisy_linear_samples(estimator: Any, X: Any, n: int, scale: float, rng: np.random.Generator) -> Iterator[NDArray]:
     for _ in range(n):
         twin = copy.copy(estimator)
         if hasattr(estimator, "coefs_"):

@@ -160,9 +160,7 @@ def test_a_failing_run_is_one_line_and_code_1(table, tmp_path, capsys, monkeypat
 
     monkeypatch.setattr(cli, "compare", fail)
     assert main(["compare", "--data", table, *SIZES, "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.startswith(
-        "skal compare: MarginSampling with seed 0 failed: ValueError: so."
-    )
+    assert capsys.readouterr().err.startswith("skal compare: MarginSampling with seed 0 failed: ValueError: so.")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals to a process group")

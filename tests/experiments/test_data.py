@@ -72,9 +72,7 @@ class TestFashion:
     def test_real_files(self):
         data = load_data("fashion_mnist", SHARED)
         assert data.X.shape == (60000, 1, 28, 28) and data.X_test.shape == (10000, 1, 28, 28)
-        assert (
-            np.bincount(data.y).tolist() == [6000] * 10 and np.bincount(data.y_test).tolist() == [1000] * 10
-        )
+        assert np.bincount(data.y).tolist() == [6000] * 10 and np.bincount(data.y_test).tolist() == [1000] * 10
 
 
 class TestFolders:

@@ -42,10 +42,7 @@ def test_table_says_everything_in_one_line_per_strategy():
         row = summary.loc[name]
         assert f"{row['final_accuracy']:.4f}" in line and f"{row['area']:.4f}" in line and "0.012" in line
     good = summary.loc["Good"]
-    assert (
-        f"{good['area_difference']:+.4f} [{good['area_low']:+.4f}, {good['area_high']:+.4f}] better"
-        in rows["Good"]
-    )
+    assert f"{good['area_difference']:+.4f} [{good['area_low']:+.4f}, {good['area_high']:+.4f}] better" in rows["Good"]
     # The verdicts of winners and losers stand in the same columns.
     assert rows["Good"].index("[") == rows["Bad"].index("[")
     assert "4 paired runs" in lines[-1]

@@ -72,9 +72,7 @@ class TestPairing:
         for one, other in zip(first.pools, second.pools, strict=True):
             np.testing.assert_array_equal(one, other)
         assert not np.array_equal(first.pools[0], first.pools[2])
-        start = found.results[found.results["round"] == 0].pivot(
-            index="seed", columns="strategy", values="accuracy"
-        )
+        start = found.results[found.results["round"] == 0].pivot(index="seed", columns="strategy", values="accuracy")
         assert (start["a"] == start["RandomSampling"]).all()
 
     def test_pool_shrinks_by_what_was_queried(self, data, model):
@@ -109,9 +107,7 @@ class TestPairing:
         sequence = np.random.SeedSequence(0)
         strategy = RandomSampling(random_state=3)
         seeded = _seeded(strategy, sequence)
-        assert (
-            strategy.random_state == 3 and isinstance(seeded.random_state, int) and seeded.random_state != 3
-        )
+        assert strategy.random_state == 3 and isinstance(seeded.random_state, int) and seeded.random_state != 3
 
 
 def test_repeats_itself_and_leaves_global_generators_alone(data, model):
@@ -165,9 +161,7 @@ class TestResume:
         assert found.results["seed"].nunique() == 3
         assert len(pd.read_csv(tmp_path / "results.csv")) == 3 * (3 + 2 + 3)
 
-    @pytest.mark.parametrize(
-        "change", [{"n_queries": 1}, {"n_instances": 4}, {"pool_size": 50}, "model", "data"]
-    )
+    @pytest.mark.parametrize("change", [{"n_queries": 1}, {"n_instances": 4}, {"pool_size": 50}, "model", "data"])
     def test_other_settings_are_refused(self, data, model, tmp_path, change):
         X, y = data
         compare([], model, X, y, **SMALL, out=tmp_path)
@@ -195,8 +189,7 @@ def test_names_and_reference(data, model):
     assert found.reference == "chance"
     assert found.results["strategy"].unique().tolist() == ["chance", "margin"]
     assert (
-        compare([margin_sampling], model, *data, **SMALL).results["strategy"].unique().tolist()[1]
-        == "margin_sampling"
+        compare([margin_sampling], model, *data, **SMALL).results["strategy"].unique().tolist()[1] == "margin_sampling"
     )
 
 

@@ -206,9 +206,7 @@ def test_containers(kind, data):
         "bytes": lambda A: A.astype(np.uint8),
         "byte tensor": lambda A: torch.tensor(A, dtype=torch.uint8),
     }[kind]
-    learner = DM2ATLearner(
-        net(lr=1e-5), X_training=make(X[:10]), y_training=y[:10], epsilon=0.5, clip=(0, 255)
-    )
+    learner = DM2ATLearner(net(lr=1e-5), X_training=make(X[:10]), y_training=y[:10], epsilon=0.5, clip=(0, 255))
     for _ in range(2):
         idx, queried = learner.query(make(X[10:]), n_instances=3)
         learner.teach(queried, y[10:][idx])

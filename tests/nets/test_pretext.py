@@ -100,9 +100,7 @@ def test_one_step_is_sgd_on_equation_1():
     grads = torch.autograd.grad(loss, list(module.parameters()))
     assert pretext.losses_ == pytest.approx([loss.item()], rel=1e-5)
     for new, old, grad in zip(pretext.module_.parameters(), module.parameters(), grads):
-        np.testing.assert_allclose(
-            new.detach(), old.detach() - 0.5 * (grad + 0.01 * old.detach()), atol=1e-6
-        )
+        np.testing.assert_allclose(new.detach(), old.detach() - 0.5 * (grad + 0.01 * old.detach()), atol=1e-6)
 
 
 def test_learning_rate_steps():

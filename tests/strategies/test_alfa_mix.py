@@ -217,9 +217,7 @@ def test_optimised_alpha_equals_the_slow_loop(kind):
         alpha="optimised", cap_step=0.25, n_steps=n_steps, learning_rate=rate, l2=l2,
         random_state=np.random.RandomState(2),
     )  # fmt: skip
-    scores = strategy.score_samples(
-        kind(model.coef_, model.intercept_), X, X_training=X_labeled, y_training=y_labeled
-    )
+    scores = strategy.score_samples(kind(model.coef_, model.intercept_), X, X_training=X_labeled, y_training=y_labeled)
     np.testing.assert_allclose(scores, 1 / (1 + expected))
     assert len(set(expected.tolist())) > 2
 

@@ -152,12 +152,8 @@ def digits():
 def test_weight_one_is_least_confidence(mixing, digits):
     clf, X = digits
     strategy = DM2(mixing=mixing, mixing_weight=1.0, alpha=None, random_state=0)
-    np.testing.assert_array_equal(
-        strategy.score_samples(clf, X), LeastConfidence(random_state=0).score_samples(clf, X)
-    )
-    np.testing.assert_array_equal(
-        strategy.select(clf, X, 20)[0], LeastConfidence(random_state=0).select(clf, X, 20)[0]
-    )
+    np.testing.assert_array_equal(strategy.score_samples(clf, X), LeastConfidence(random_state=0).score_samples(clf, X))
+    np.testing.assert_array_equal(strategy.select(clf, X, 20)[0], LeastConfidence(random_state=0).select(clf, X, 20)[0])
 
 
 def test_pool_of_one_is_scored_unmixed(digits):
@@ -273,9 +269,9 @@ def test_texts_are_refused():
 
 def test_frames_with_other_columns_are_refused(digits):
     frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["x", "y", "z"]})
-    pipeline = make_pipeline(
-        make_column_transformer(("passthrough", ["a"])), LogisticRegression()
-    ).fit(frame, [0, 1, 1])
+    pipeline = make_pipeline(make_column_transformer(("passthrough", ["a"])), LogisticRegression()).fit(
+        frame, [0, 1, 1]
+    )
     with pytest.raises(TypeError, match="Got DataFrame"):
         DM2().select(pipeline, frame, 1)
 

@@ -39,9 +39,7 @@ def test_selection_follows_the_paper(n_labeled, k, normalize):
     """Cluster pool and labelled samples together; the largest clusters without a label give their most typical."""
     rng = np.random.default_rng([n_labeled, k])
     X, labeled = rng.standard_normal((150, 3)), rng.standard_normal((n_labeled, 3))
-    strategy = TypiClust(
-        n_neighbors=4, min_cluster_size=2, normalize=normalize, random_state=np.random.RandomState(5)
-    )
+    strategy = TypiClust(n_neighbors=4, min_cluster_size=2, normalize=normalize, random_state=np.random.RandomState(5))
     query_idx, scores = strategy.select(Plain(), X, k, X_training=labeled, y_training=np.zeros(n_labeled, int))
 
     Z = np.vstack([labeled, X])
