@@ -22,8 +22,8 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from skal.learners import ActiveLearner
+from skal.rows import sample_keys
 from skal.strategies import BAL, cluster_distance_difference
-from skal.utils._sub_pools import sample_keys
 
 
 def timed(call, *args, **kwargs):

@@ -16,8 +16,8 @@ import time
 import numpy as np
 import torch
 
+from skal.models._adapters import Head
 from skal.strategies._decern import discrepancy_confusion
-from skal.utils._models import Head
 
 
 def literal(z, weight, bias, anchors, anchor_proba, dtype):

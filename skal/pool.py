@@ -14,14 +14,12 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from .exceptions import ModelNotFittedError, PoolCapabilityError
+from .models._adapters import Head, Outputs, box_distributions, model_for
+from .models._nets import is_detector, is_skorch
+from .models._samples import clone_samples, noisy_samples, one_class_proba, own_samples, some_of, spread, watch_training
+from .rows import check_finite, feature_shape, n_rows, take_rows
 from .utils._compat import BaseCommittee, BaseLearner
-from .utils._detections import is_detector
-from .utils._models import Head, Outputs, box_distributions, model_for
 from .utils._random import make_generator
-from .utils._rows import n_rows, take_rows
-from .utils._samples import clone_samples, noisy_samples, one_class_proba, own_samples, some_of, spread, watch_training
-from .utils._torch import is_skorch
-from .utils._validation import check_finite, feature_shape
 
 __all__ = ["PoolView", "view_pool"]
 

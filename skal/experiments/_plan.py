@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from ..rows import n_rows
 from ..strategies import RandomSampling
-from ..utils._rows import n_rows
 
 __all__ = ["Data", "Plan", "check_data", "check_plan", "check_seeds", "named_strategies"]
 

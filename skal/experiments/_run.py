@@ -23,7 +23,7 @@ from .._version import __version__
 from ..exceptions import SkalError
 from ..learners import ActiveLearner
 from ..metrics import labeled_imbalance
-from ..utils._rows import take_rows
+from ..rows import take_rows
 from ._comparison import Comparison
 from ._plan import Data, Plan, check_data, check_plan, check_seeds, named_strategies
 from ._store import COLUMNS, ResultStore, describe

@@ -20,13 +20,11 @@ from sklearn.utils import get_tags
 from torch import nn
 
 from ..base import unknown_keyword
+from ..models._nets import is_detector, is_skorch
 from ..pool import _is_fitted
+from ..rows import as_net_input, check_training_data, n_rows, stack_rows, take_rows
 from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
-from ..utils._detections import is_detector
 from ..utils._random import make_generator
-from ..utils._rows import n_rows, stack_rows, take_rows
-from ..utils._torch import as_net_input, is_skorch
-from ..utils._validation import check_training_data
 
 __all__ = ["ActiveLearner"]
 

@@ -8,11 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models._fgsm import check_epsilon, check_weight_of_loss, fgsm, gradient_model, parse_clip
+from ..rows import n_rows, stack_copies, stack_rows, take_rows
 from ..strategies import DM2
-from ..utils._dense import stack_copies
-from ..utils._fgsm import check_epsilon, check_weight_of_loss, fgsm, gradient_model, parse_clip
 from ..utils._random import make_generator
-from ..utils._rows import n_rows, stack_rows, take_rows
 from ._active_learner import ActiveLearner
 
 __all__ = ["DM2ATLearner"]

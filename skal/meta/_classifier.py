@@ -23,13 +23,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
 from ..learners import ActiveLearner
+from ..models._adapters import model_for
+from ..models._nets import is_detector
+from ..rows import check_training_data, feature_shape, n_rows, take_rows
 from ..strategies import RandomSampling
 from ..utils._compat import HasMethods, Interval, RealNotInt, StrOptions, validate_parameter_constraints
-from ..utils._detections import is_detector
-from ..utils._models import model_for
 from ..utils._random import make_generator, sklearn_seed
-from ..utils._rows import n_rows, take_rows
-from ..utils._validation import check_training_data, feature_shape
 
 __all__ = ["ActiveLearningClassifier"]
 

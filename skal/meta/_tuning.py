@@ -15,8 +15,8 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from tqdm.auto import tqdm
 
+from ..rows import drop_rows, n_rows, take_rows
 from ..strategies import BAL
-from ..utils._rows import drop_rows, n_rows, take_rows
 from ._classifier import ActiveLearningClassifier, _count, _query
 
 __all__ = ["BalancingFactor", "tune_balancing_factor"]

@@ -2,8 +2,8 @@
 
 from ._adversarial import AdversarialClassifier
 from ._classifier import DeepClassifier
-from ._detector import DeepDetector
-from ._fusion import FusionDescriptor
 from ._pretext import RotationPretext
+from .detector._detector import DeepDetector
+from .fusion._fusion import FusionDescriptor
 
 __all__ = ["AdversarialClassifier", "DeepClassifier", "DeepDetector", "FusionDescriptor", "RotationPretext"]

@@ -13,11 +13,9 @@ from skorch.utils import to_tensor
 from torch import nn
 from torch.utils.data import Dataset
 
-from skal.utils._dense import as_dense, stack_copies
-from skal.utils._fgsm import check_epsilon, check_in_range, check_weight_of_loss, fgsm, parse_clip
-from skal.utils._rows import n_rows
-from skal.utils._torch import kept_modes
-
+from ..models._fgsm import check_epsilon, check_in_range, check_weight_of_loss, fgsm, parse_clip
+from ..rows import as_dense, n_rows, stack_copies
+from ..utils._torch import kept_modes
 from ._classifier import DeepClassifier
 from ._data import INPUT
 from ._labels import as_labels, check_weight

@@ -13,11 +13,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from skal.utils._arrays import blocks
-from skal.utils._rows import n_rows, take_rows
-from skal.utils._torch import NetOutputs, as_net_input, kept_modes, net_outputs, torch_rng
-from skal.utils._validation import check_finite, feature_shape
-
+from ..models._nets import NetOutputs, net_outputs
+from ..rows import as_net_input, check_finite, feature_shape, n_rows, take_rows
+from ..utils._arrays import blocks
+from ..utils._torch import kept_modes, torch_rng
 from ._backbone import check_weights
 from ._data import dataset_labels, is_training_data
 from ._features import parse_bytes

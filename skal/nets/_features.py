@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from skal.utils._arrays import blocks
-from skal.utils._row_store import FeatureStore, row_keys
+from ..rows import row_keys
+from ..utils._arrays import blocks
+from ..utils._store import FeatureStore
 
 __all__ = ["STORE", "FeatureStore", "backbone_features", "fingerprint", "parse_bytes"]
 

@@ -13,9 +13,9 @@ from skorch.utils import to_tensor
 from torch import nn
 from torch.utils.data import Dataset
 
-from skal.utils._torch import as_net_input, find_submodule, kept_modes, torch_rng
-from skal.utils._validation import feature_shape
-
+from ..models._nets import find_submodule
+from ..rows import as_net_input, feature_shape
+from ..utils._torch import kept_modes, torch_rng
 from ._backbone import build_module, check_images, last_linear
 from ._data import FEATURES, INPUT, WEIGHT, PackedData, is_packed
 from ._features import backbone_features, fingerprint, parse_bytes

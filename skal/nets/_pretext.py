@@ -17,11 +17,11 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from skal.utils._arrays import blocks
-from skal.utils._compat import Interval, validate_parameter_constraints
-from skal.utils._torch import as_net_input, find_submodule, kept_modes, resolve_device, torch_rng
-from skal.utils._validation import check_finite
-
+from ..models._nets import find_submodule
+from ..rows import as_net_input, check_finite
+from ..utils._arrays import blocks
+from ..utils._compat import Interval, validate_parameter_constraints
+from ..utils._torch import kept_modes, resolve_device, torch_rng
 from ._backbone import build_module, check_images
 from ._plumbing import as_tensor
 from ._probe import probe_module, run_backbone

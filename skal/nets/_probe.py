@@ -9,7 +9,9 @@ import torch
 from skorch.utils import to_tensor
 from torch import nn
 
-from skal.utils._torch import as_net_input, kept_modes, torch_rng, watched_head
+from ..models._nets import watched_head
+from ..rows import as_net_input
+from ..utils._torch import kept_modes, torch_rng
 
 __all__ = ["BACKBONE_BLOCK", "probe_module", "run_backbone"]
 

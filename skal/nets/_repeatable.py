@@ -18,9 +18,8 @@ from skorch.utils import to_device
 from torch import nn
 from torch.utils.data import DataLoader
 
-from skal.utils._random import make_generator, sklearn_seed
-from skal.utils._torch import resolve_device, torch_rng
-
+from ..utils._random import make_generator, sklearn_seed
+from ..utils._torch import resolve_device, torch_rng
 from ._labels import sorted_labels
 
 __all__ = ["RepeatableClassifier", "RepeatableNet"]

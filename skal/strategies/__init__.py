@@ -1,7 +1,5 @@
 """Query strategies: what to label next. One method, one file."""
 
-from ..utils._similar import remove_similar
-from ..utils._sub_pools import cluster_distance_difference, sub_pool_bounds
 from ._active_ft import ActiveFT, active_ft_sampling
 from ._alfa_mix import ALFAMix, alfa_mix_sampling
 from ._badge import BADGE, badge_sampling
@@ -22,6 +20,8 @@ from ._detection import (
 from ._dm2 import DM2, dm2_sampling
 from ._kmeans import KMeansSampling, kmeans_sampling
 from ._noise_stability import NoiseStability, noise_stability_sampling
+from ._parts._similar import remove_similar
+from ._parts._sub_pools import cluster_distance_difference, sub_pool_bounds
 from ._patra_bruzzone import PatraBruzzone, patra_bruzzone_sampling
 from ._prob_cover import ProbCover, prob_cover_sampling
 from ._pt4al import PT4AL, pt4al_sampling

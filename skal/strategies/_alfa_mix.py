@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from ..base import ScoringStrategy, make_query_function
+from ..models._adapters import Head
 from ..pool import PoolView
 from ..utils._arrays import blocks, class_means, l2_normalize
 from ..utils._clustering import fit_kmeans, nearest_of_clusters, squared_distances
 from ..utils._compat import Interval, StrOptions
 from ..utils._gradients import pseudo_label_errors
-from ..utils._models import Head
 
 __all__ = ["ALFAMix", "alfa_mix_sampling"]
 

@@ -12,12 +12,12 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from ..base import QueryStrategy, make_query_function
+from ..models._adapters import _flat_numeric
 from ..pool import PoolView
+from ..rows import check_finite
 from ..utils._compat import HasMethods, Interval, StrOptions
-from ..utils._models import _flat_numeric
 from ..utils._random import make_generator, sklearn_seed
-from ..utils._sub_pools import RunMemory, SubPoolMixin, cluster_distance_difference, fit_clone, sub_pool_bounds
-from ..utils._validation import check_finite
+from ._parts._sub_pools import RunMemory, SubPoolMixin, cluster_distance_difference, fit_clone, sub_pool_bounds
 
 __all__ = ["BAL", "bal_sampling"]
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..base import ScoringStrategy, make_query_function
 from ..pool import PoolView
-from ..utils._samples import OpinionsMixin, entropy, mean_and_entropy
+from ._parts._opinions import OpinionsMixin, entropy, mean_and_entropy
 
 __all__ = ["BALD", "bald_sampling"]
 

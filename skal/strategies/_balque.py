@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..base import ScoringStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._compat import Interval
-from ..utils._samples import add_votes, entropy
+from ._parts._opinions import add_votes, entropy
 
 __all__ = ["BALQUE", "balque_sampling"]
 

@@ -14,10 +14,10 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from ..base import ScoringStrategy, make_query_function
+from ..models._adapters import Head
 from ..pool import PoolView
 from ..utils._arrays import blocks, class_means, l2_normalize, min_max, top_k
 from ..utils._compat import Interval, StrOptions
-from ..utils._models import Head
 from ..utils._random import sklearn_seed
 
 __all__ = ["DECERN", "decern_sampling"]

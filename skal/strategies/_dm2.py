@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from ..base import ScoringStrategy, make_query_function
 from ..pool import PoolView
+from ..rows import as_dense, check_finite, like, working_dtype
 from ..utils._arrays import blocks, l2_normalize
 from ..utils._compat import Interval, StrOptions
-from ..utils._dense import as_dense, like, working_dtype
 from ..utils._neighbors import Metric, Search, nearest_neighbors
-from ..utils._validation import check_finite
 
 __all__ = ["DM2", "dm2_sampling"]
 

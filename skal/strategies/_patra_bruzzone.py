@@ -16,9 +16,9 @@ from ..base import QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._arrays import l2_normalize
 from ..utils._compat import HasMethods, Interval
-from ..utils._descriptors import DescriptorMemory
 from ..utils._random import sklearn_seed
-from ..utils._ranking import candidates
+from ._parts._descriptors import DescriptorMemory
+from ._parts._ranking import candidates
 
 __all__ = ["PatraBruzzone", "patra_bruzzone_sampling"]
 

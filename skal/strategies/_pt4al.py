@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..base import QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._compat import HasMethods, Interval
-from ..utils._sub_pools import RunMemory, SubPoolMixin, fit_clone, sub_pool_bounds
+from ._parts._sub_pools import RunMemory, SubPoolMixin, fit_clone, sub_pool_bounds
 
 __all__ = ["PT4AL", "pt4al_sampling"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..base import ScoringStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._compat import Interval, StrOptions
-from ..utils._samples import add_votes, entropy, mean_and_entropy
+from ._parts._opinions import add_votes, entropy, mean_and_entropy
 
 __all__ = ["QueryByCommittee", "query_by_committee_sampling"]
 

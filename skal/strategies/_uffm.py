@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ..base import QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._compat import HasMethods, Interval, StrOptions
-from ..utils._descriptors import DescriptorMemory
-from ..utils._ranking import candidates
-from ..utils._similar import remove_similar
+from ._parts._descriptors import DescriptorMemory
+from ._parts._ranking import candidates
+from ._parts._similar import remove_similar
 
 __all__ = ["UFFM", "uffm_sampling"]
 

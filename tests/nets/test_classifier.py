@@ -20,8 +20,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
+from skal.models._nets import net_outputs
 from skal.nets import DeepClassifier
-from skal.utils._torch import net_outputs
 
 
 class Net(nn.Module):

@@ -27,7 +27,7 @@ from skal.exceptions import PoolCapabilityError, TrainingDivergedError
 from skal.learners import ActiveLearner
 from skal.meta import ActiveLearningClassifier
 from skal.nets import DeepClassifier, DeepDetector, FusionDescriptor
-from skal.nets._detector_module import build_detector
+from skal.nets.detector._module import build_detector
 from skal.pool import view_pool
 from skal.strategies import UFFM, DetectionEntropy, DetectionMargin, EntropySampling, RandomSampling
 

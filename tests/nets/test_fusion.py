@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
 from skal.nets import FusionDescriptor
-from skal.nets import _fusion as fusion_file
+from skal.nets.fusion import _fusion as fusion_file
 
 DATA = Path(os.environ.get("SKAL_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 WEIGHTS = DATA / "weights" / "squeezenet1_0_imagenet" / "squeezenet1_0_deepcompressed.pth"

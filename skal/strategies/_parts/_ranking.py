@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from ._arrays import top_k
-from ._random import sklearn_seed
+from ...utils._arrays import top_k
+from ...utils._random import sklearn_seed
 
 __all__ = ["candidates", "most_uncertain"]
 

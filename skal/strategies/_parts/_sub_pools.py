@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import pandas as pd
-import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from ..exceptions import PoolCapabilityError
-from ._arrays import blocks, l2_normalize
-from ._row_store import content_keys
-from ._rows import stack_rows
+from ...exceptions import PoolCapabilityError
+from ...rows import sample_keys, stack_rows
+from ...utils._arrays import blocks, l2_normalize
 
-__all__ = ["RunMemory", "SubPoolMixin", "cluster_distance_difference", "fit_clone", "sub_pool_bounds"]
+__all__ = [
+    "RunMemory",
+    "SubPoolMixin",
+    "cluster_distance_difference",
+    "fit_clone",
+    "least_confident",
+    "sub_pool_bounds",
+]
+
 
 _BLOCK = 4_000_000  # numbers in a block of features or distances: 32 MB
 
@@ -253,22 +257,6 @@ def fit_clone(pretext: Any, X: Any) -> Any:
     twin = clone(pretext, safe=False)
     # FrozenEstimator's fit, which does nothing, is the only one that insists on a y.
     return twin if isinstance(twin, FrozenEstimator) else twin.fit(X)
-
-
-def sample_keys(X: Any) -> list[bytes]:
-    """A key for each sample by content; float32 and float64 copies of one sample have the same."""
-    if isinstance(X, pd.DataFrame) and all(getattr(kind, "kind", "O") == "f" for kind in X.dtypes):
-        X = X.to_numpy()
-    if isinstance(X, torch.Tensor) and X.is_floating_point():
-        X = X.detach().cpu().float().numpy()
-    if not (isinstance(X, np.ndarray) and X.dtype.kind == "f" and X.size):
-        return content_keys(X)
-    with np.errstate(over="ignore"):
-        rows = np.ascontiguousarray(X, dtype=np.float32).reshape(len(X), -1)
-    # Slices of one buffer, and the digest that processors have instructions for: this is much of a query's time.
-    data, width = rows.data.cast("B"), rows.shape[1] * rows.itemsize
-    starts = range(0, len(data), width)
-    return [hashlib.sha1(data[i : i + width], usedforsecurity=False).digest() for i in starts]
 
 
 class SubPoolMixin:

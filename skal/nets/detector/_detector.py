@@ -16,12 +16,14 @@ from skorch.utils import to_device
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from skal.exceptions import PoolCapabilityError, TrainingDivergedError
-from skal.utils._detections import load_pycocotools, mean_average_precision, parse_targets, unique_labels
-from skal.utils._torch import kept_modes, torch_rng
-
-from ._backbone import channels_of, check_weights
-from ._detector_data import (
+from ...exceptions import PoolCapabilityError, TrainingDivergedError
+from ...metrics._detection import load_pycocotools, mean_average_precision
+from ...metrics._targets import parse_targets, unique_labels
+from ...utils._torch import kept_modes, torch_rng
+from .._backbone import channels_of, check_weights
+from .._labels import encode, match_classes, sorted_labels
+from .._repeatable import RepeatableNet
+from ._data import (
     CodedTarget,
     DetectionData,
     ImageBatch,
@@ -33,18 +35,9 @@ from ._detector_data import (
     n_images,
     same_size,
 )
-from ._detector_module import (
-    build_detector,
-    can_have_proba,
-    distributions,
-    n_outputs_of,
-    set_thresholds,
-    thresholds_of,
-)
-from ._labels import encode, match_classes, sorted_labels
-from ._repeatable import RepeatableNet
+from ._module import build_detector, can_have_proba, distributions, n_outputs_of, set_thresholds, thresholds_of
 
-__all__ = ["DeepDetector"]
+__all__ = ["DeepDetector", "SumOfLosses"]
 
 
 class SumOfLosses(nn.Module):

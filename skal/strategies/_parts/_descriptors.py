@@ -9,10 +9,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ._row_store import FeatureStore, content_keys
-from ._rows import take_rows
+from ...rows import content_keys, take_rows
+from ...utils._store import FeatureStore
 
 __all__ = ["DescriptorMemory"]
+
 
 _LIMIT = 256 * 2**20  # bytes of descriptors that are kept
 

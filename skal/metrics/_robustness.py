@@ -11,12 +11,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torchvision.transforms import functional as F
 
-from ._dense import as_dense, like, working_dtype
-from ._fgsm import check_epsilon, check_in_range, fgsm, gradient_model, parse_clip
-from ._random import make_generator
-from ._rows import n_rows
+from ..models._fgsm import check_epsilon, check_in_range, fgsm, gradient_model, parse_clip
+from ..rows import as_dense, like, n_rows, working_dtype
+from ..utils._random import make_generator
 
 __all__ = ["corruption_report", "fgsm_accuracy"]
+
 
 # Those of CIFAR-10-C, in the unit of images in [0, 1]; blur in pixels.
 _STRENGTHS = {

@@ -11,13 +11,26 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ._backbone import fresh_module, load_weights, named_weights, weights_file
+from .._backbone import fresh_module, load_weights, named_weights, weights_file
 
-__all__ = ["build_detector", "can_have_proba", "distributions", "n_outputs_of", "set_thresholds", "thresholds_of"]
+__all__ = [
+    "OWNER",
+    "build_detector",
+    "can_have_proba",
+    "distributions",
+    "n_outputs_of",
+    "set_thresholds",
+    "thresholds_of",
+]
+
 
 OWNER = "DeepDetector"
+
+
 # The submodules whose width follows the number of classes, in the Faster R-CNN and in the one-stage families.
 _HEADS = ("roi_heads.box_predictor", "head.classification_head", "head")
+
+
 # Parameter of DeepDetector: attribute of torchvision's detectors.
 _THRESHOLDS = {
     "score_threshold": "score_thresh",

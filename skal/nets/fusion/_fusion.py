@@ -16,17 +16,16 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
 
-from skal.utils._arrays import blocks, l2_normalize, top_k
-from skal.utils._compat import HasMethods, Interval, StrOptions, validate_parameter_constraints
-from skal.utils._random import make_generator, sklearn_seed
-from skal.utils._rows import n_rows
-from skal.utils._torch import torch_rng
-from skal.utils._validation import check_finite
-
-from ._backbone import build_module, check_weights
+from ...rows import check_finite, n_rows
+from ...utils._arrays import blocks, l2_normalize, top_k
+from ...utils._compat import HasMethods, Interval, StrOptions, validate_parameter_constraints
+from ...utils._random import make_generator, sklearn_seed
+from ...utils._torch import torch_rng
+from .._backbone import build_module, check_weights
 from ._feature_maps import Preparation, check_layers, common_size, feature_maps, map_sizes, smallest_map
 
 __all__ = ["FusionDescriptor"]
+
 
 # The PCA is fitted on as many images as these bytes of fused vectors hold, and a few times as much memory is used.
 _PCA_BYTES = 256 * 2**20

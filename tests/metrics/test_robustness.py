@@ -11,9 +11,9 @@ from torch import nn
 from skal.learners import ActiveLearner
 from skal.meta import ActiveLearningClassifier
 from skal.metrics import corruption_report, fgsm_accuracy
+from skal.metrics._robustness import _corrupted
 from skal.nets import AdversarialClassifier, DeepClassifier
 from skal.strategies import RandomSampling
-from skal.utils._robustness import _corrupted
 
 
 class Remembers:

@@ -11,7 +11,9 @@ from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from skal.utils._torch import as_net_input, is_skorch, net_head, net_outputs, torch_rng
+from skal.models._nets import is_skorch, net_head, net_outputs
+from skal.rows import as_net_input
+from skal.utils._torch import torch_rng
 
 
 class Net(nn.Module):

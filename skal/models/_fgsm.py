@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._dense import as_dense, like, working_dtype
+from ..rows import as_dense, like, working_dtype
 
-__all__ = ["Clip", "check_epsilon", "check_weight_of_loss", "fgsm", "gradient_model", "parse_clip"]
+__all__ = ["Clip", "check_epsilon", "check_in_range", "check_weight_of_loss", "fgsm", "gradient_model", "parse_clip"]
+
 
 Clip = tuple[float, float] | None
 

@@ -17,10 +17,10 @@ from scipy.special import expit, softmax
 from torch import nn
 
 from ..exceptions import PoolCapabilityError
-from ._detections import is_detector
-from ._torch import is_skorch, net_head, net_outputs
+from ._nets import is_detector, is_skorch, net_head, net_outputs
 
 __all__ = ["Head", "Outputs", "box_distributions", "model_for"]
+
 
 # How far softmax(head(embeddings)) may be from predict_proba before the head is not taken for the model's own.
 _TOLERANCE = 1e-5

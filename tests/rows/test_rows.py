@@ -7,7 +7,7 @@ import scipy.sparse as sp
 import torch
 from torch.utils.data import TensorDataset
 
-from skal.utils._rows import drop_rows, n_rows, stack_rows, take_rows
+from skal.rows import drop_rows, n_rows, stack_rows, take_rows
 
 ARRAY = np.arange(12.0).reshape(6, 2)
 CONTAINERS = {

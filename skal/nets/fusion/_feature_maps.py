@@ -14,18 +14,19 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from skal.utils._arrays import blocks
-from skal.utils._rows import take_rows
-from skal.utils._torch import as_net_input, resolve_device, torch_rng
-from skal.utils._validation import check_finite
-
-from ._backbone import check_images
-from ._data import image_tensor
+from ...rows import as_net_input, check_finite, take_rows
+from ...utils._arrays import blocks
+from ...utils._torch import resolve_device, torch_rng
+from .._backbone import check_images
+from .._data import image_tensor
 
 __all__ = ["Preparation", "check_layers", "common_size", "feature_maps", "map_sizes", "smallest_map"]
 
+
 # What torchvision's weights for ImageNet expect of numbers in [0, 1].
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
 # The side that images of different size are brought to, as torchvision's classifiers see them.
 _SIDE = 224
 

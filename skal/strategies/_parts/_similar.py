@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arrays import l2_normalize
+from ...utils._arrays import l2_normalize
 
-__all__ = ["remove_similar"]
+__all__ = ["most_similar", "remove_similar"]
 
 
 def remove_similar(

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from skal.utils._arrays import blocks
-from skal.utils._rows import n_rows, take_rows
-
-from ._data import image_tensor
+from ...rows import n_rows, take_rows
+from ...utils._arrays import blocks
+from .._data import image_tensor
 
 __all__ = [
+    "CodedTarget",
     "DetectionData",
     "ImageBatch",
     "as_image",
@@ -28,8 +28,11 @@ __all__ = [
     "same_size",
 ]
 
+
 # Boxes and the numbers of the module's outputs, as torchvision takes them.
 CodedTarget = dict[str, torch.Tensor]
+
+
 # Images taken from a Dataset at a time; those of one size among them share batches.
 _BLOCK = 64
 

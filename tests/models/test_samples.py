@@ -24,10 +24,11 @@ from torch import nn
 
 from skal.exceptions import PoolCapabilityError
 from skal.learners import ActiveLearner
+from skal.models._samples import _bootstrap, _points, noisy_samples, spread
 from skal.nets import DeepClassifier
 from skal.pool import view_pool
+from skal.strategies._parts._opinions import mean_and_entropy
 from skal.utils._random import make_generator, sklearn_seed
-from skal.utils._samples import _bootstrap, _points, mean_and_entropy, noisy_samples, spread
 
 
 class Net(nn.Module):

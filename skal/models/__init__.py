@@ -1,0 +1,1 @@
+"""What one family of fitted model can tell."""

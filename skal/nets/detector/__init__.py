@@ -1,0 +1,5 @@
+"""Object detectors."""
+
+from ._detector import DeepDetector
+
+__all__ = ["DeepDetector"]
