@@ -14,7 +14,6 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.pipeline import Pipeline
 from sklearn.utils import column_or_1d, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
@@ -25,6 +24,7 @@ from tqdm.auto import tqdm
 from ..learners import ActiveLearner
 from ..models._adapters import model_for
 from ..models._nets import is_detector
+from ..models._tags import input_tags, takes_missing
 from ..rows import check_training_data, feature_shape, n_rows, take_rows
 from ..strategies import RandomSampling
 from ..utils._compat import HasMethods, Interval, RealNotInt, StrOptions, validate_parameter_constraints
@@ -269,10 +269,10 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             X = X.tocsr()
         elif not hasattr(X, "shape") and hasattr(X, "__array__"):
             X = np.asarray(X)
-        tags = _input_tags(self.estimator)
+        tags = input_tags(self.estimator)
         if isinstance(X, np.ndarray) and X.dtype.kind == "O" and tags is not None and not tags.string:
             X = _floats(X)
-        check_training_data(X, y, ensure_all_finite=not _takes_nan(self.estimator))
+        check_training_data(X, y, ensure_all_finite=not takes_missing(self.estimator))
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         return X, y
@@ -309,7 +309,7 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         params |= {
             "estimator": estimator,
             "query_strategy": strategy,
-            "force_all_finite": not _takes_nan(self.estimator),
+            "force_all_finite": not takes_missing(self.estimator),
         }
         learner = type(template)(**params)
         # Strategies with a schedule (BAL) plan with it; the initial set is its round 0.
@@ -446,24 +446,6 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             tags.classifier_tags.poor_score = inner.classifier_tags.poor_score
             tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
         return tags
-
-
-def _input_tags(estimator: Any) -> Any:
-    """What the model says about its input; None where nothing is known, so that X is its own business."""
-    parts = (estimator, *estimator.get_params(deep=True).values())
-    if any(isinstance(part, Pipeline) for part in parts):
-        # Its tags do not tell, since an imputer or an encoder may stand anywhere in it.
-        return None
-    # Those of searches and other wrappers do not, either.
-    while getattr(estimator, "estimator", None) is not None:
-        estimator = estimator.estimator
-    tags = get_tags(estimator)
-    return None if tags.no_validation else tags.input_tags
-
-
-def _takes_nan(estimator: Any) -> bool:
-    tags = _input_tags(estimator)
-    return tags is None or tags.allow_nan
 
 
 def _floats(X: NDArray) -> NDArray:
