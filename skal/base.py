@@ -18,17 +18,51 @@ from sklearn.base import BaseEstimator, clone
 from .exceptions import ColdStartWarning, SkalError
 from .pool import PoolView, view_pool
 from .utils._arrays import top_k
-from .utils._compat import STRATEGIES_RETURN_PAIRS, validate_parameter_constraints
+from .utils._compat import STRATEGIES_RETURN_PAIRS, HasMethods, Interval, StrOptions, validate_parameter_constraints
 from .utils._random import make_generator
 from .utils._validation import check_n_instances
 
-__all__ = ["QueryStrategy", "ScoringStrategy", "make_query_function"]
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "QueryStrategy",
+    "ScoringStrategy",
+    "StrOptions",
+    "make_query_function",
+    "requirement",
+]
+
+
+class requirement:
+    """`requires` of a strategy whose parameters decide what it needs: of the class by default, of an object exactly.
+
+    Parameters
+    ----------
+    default : tuple of str
+        What the class needs with its default parameters.
+    of : callable
+        Gets a strategy and returns what it needs.
+    """
+
+    def __init__(self, default: tuple[str, ...], of: Callable[[Any], tuple[str, ...]]) -> None:
+        self.default = default
+        self.of = of
+
+    def __get__(self, strategy: Any, owner: type | None = None) -> tuple[str, ...]:
+        return self.default if strategy is None else self.of(strategy)
 
 
 class QueryStrategy(BaseEstimator, ABC):
     """Base class of every strategy: hyperparameters only; the model and the pool are seen at call time.
 
-    A subclass implements `_query` and states in `_requires` which `PoolView` members it cannot do without.
+    A subclass implements `_query` and states in `requires` all that it asks of the pool.
+
+    Attributes
+    ----------
+    requires : tuple of str
+        Members of `PoolView` that the strategy reads: "proba", "logits", "embeddings", "head", "linear_head",
+        "labeled", "opinions", "members", "clones", "perturbed", "snapshots", "boxes"; "a|b" is either. The model is
+        asked for them before anything is run; `proba`, `logits` and `embeddings` then come from one pass.
 
     Notes
     -----
@@ -40,9 +74,7 @@ class QueryStrategy(BaseEstimator, ABC):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
-    _requires: ClassVar[tuple[str, ...]] = ()
-    # Whether it asks a detector about boxes in images, and so cannot serve a classifier.
-    _for_detectors: ClassVar[bool] = False
+    requires: ClassVar[tuple[str, ...] | requirement] = ()
 
     @property
     def __name__(self) -> str:
@@ -59,6 +91,7 @@ class QueryStrategy(BaseEstimator, ABC):
         *,
         X_training: Any = None,
         y_training: ArrayLike | None = None,
+        **overrides: Any,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Choose the samples to label next.
 
@@ -72,6 +105,8 @@ class QueryStrategy(BaseEstimator, ABC):
             How many samples to choose.
         X_training, y_training : array-like, optional
             The labelled data, for a bare fitted classifier (a learner brings its own).
+        **overrides
+            Parameters of the strategy for this call only.
 
         Returns
         -------
@@ -90,14 +125,16 @@ class QueryStrategy(BaseEstimator, ABC):
         PoolCapabilityError
             A classifier that does not supply what the strategy needs.
         """
-        pool, rng = self._view(classifier, X, X_training, y_training)
+        strategy = self.with_params(overrides) if overrides else self
+        pool, rng = strategy._view(classifier, X, X_training, y_training)
         n_instances = check_n_instances(n_instances, len(pool))
-        if pool.is_cold:
-            query_idx, scores = self._cold_start(pool, n_instances, rng)
-        else:
-            self._check_pool(pool)
-            query_idx, scores = self._query(pool, n_instances, rng)
-        return self._check_result(query_idx, scores, n_instances, len(pool))
+        with pool.memory.unchanged_on_error():
+            if pool.is_cold:
+                query_idx, scores = strategy._cold_start(pool, n_instances, rng)
+            else:
+                strategy._check_pool(pool)
+                query_idx, scores = strategy._query(pool, n_instances, rng)
+            return strategy._check_result(query_idx, scores, n_instances, len(pool))
 
     def __call__(
         self,
@@ -122,24 +159,8 @@ class QueryStrategy(BaseEstimator, ABC):
         -------
         ndarray of shape (n_instances,), or the pair (query_idx, scores) where modAL is 0.4.2 or newer
         """
-        query_idx, scores = self._scored(
-            classifier, X, n_instances, X_training=X_training, y_training=y_training, **overrides
-        )
-        return (query_idx, scores) if STRATEGIES_RETURN_PAIRS else query_idx
-
-    def _scored(
-        self,
-        classifier: Any,
-        X: Any,
-        n_instances: int = 1,
-        *,
-        X_training: Any = None,
-        y_training: ArrayLike | None = None,
-        **overrides: Any,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """`__call__`, always as a pair: skal's learner hands out scores whatever modAL is installed."""
-        strategy = self._with_params(overrides) if overrides else self
-        return strategy.select(classifier, X, n_instances, X_training=X_training, y_training=y_training)
+        answer = self.select(classifier, X, n_instances, X_training=X_training, y_training=y_training, **overrides)
+        return answer if STRATEGIES_RETURN_PAIRS else answer[0]
 
     # -- what a method implements ------------------------------------------------------------------------------
 
@@ -151,15 +172,7 @@ class QueryStrategy(BaseEstimator, ABC):
         self, pool: PoolView, n_instances: int, rng: np.random.Generator
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """What to ask of a learner that nothing has been taught yet: uniformly random samples."""
-        learner = pool.classifier
-        if not getattr(learner, "_cold_start_warned", False):
-            warnings.warn(
-                f"The learner has no labelled data yet, so {type(self).__name__} chooses uniformly at random.",
-                ColdStartWarning,
-                stacklevel=6,
-            )
-            if hasattr(learner, "_cold_start_warned"):
-                learner._cold_start_warned = True
+        pool.memory.recall("cold start", {}, lambda: _warn_of_cold_start(str(self.__name__)))
         return rng.choice(len(pool), size=n_instances, replace=False), np.zeros(n_instances)
 
     # -- the fixed template's parts ----------------------------------------------------------------------------
@@ -176,7 +189,11 @@ class QueryStrategy(BaseEstimator, ABC):
         if len(pool) == 0:
             raise ValueError("The pool must hold at least one sample. Got an empty pool.")
         pool.check()
-        pool.require(*self._requires, by=self.__name__)
+        self._require(pool)
+
+    def _require(self, pool: PoolView) -> None:
+        """Say what is wanted of the pool, before anything is run."""
+        pool.require(*self.requires, by=str(self.__name__))
 
     def _check_result(
         self, query_idx: Any, scores: Any, n_instances: int, n_pool: int
@@ -197,8 +214,8 @@ class QueryStrategy(BaseEstimator, ABC):
             )
         return query_idx, scores
 
-    def _with_params(self, params: dict[str, Any]) -> QueryStrategy:
-        """A shallow twin with other parameters; `self` and the objects it holds stay as they are."""
+    def with_params(self, params: dict[str, Any]) -> Any:
+        """A shallow twin with other parameters (nested ones by ``name__inner``); `self` and what it holds stay."""
         twin = copy.copy(self)
         valid = self._get_param_names()
         nested: defaultdict[str, dict[str, Any]] = defaultdict(dict)
@@ -213,7 +230,7 @@ class QueryStrategy(BaseEstimator, ABC):
         for name, rest_params in nested.items():
             inner = getattr(twin, name)
             if isinstance(inner, QueryStrategy):
-                setattr(twin, name, inner._with_params(rest_params))
+                setattr(twin, name, inner.with_params(rest_params))
             else:
                 setattr(twin, name, clone(inner).set_params(**rest_params))
         return twin
@@ -232,12 +249,13 @@ class ScoringStrategy(QueryStrategy):
         *,
         X_training: Any = None,
         y_training: ArrayLike | None = None,
+        **overrides: Any,
     ) -> NDArray[np.float64]:
         """Score every sample of the pool; larger is more informative.
 
         Parameters
         ----------
-        classifier, X, X_training, y_training
+        classifier, X, X_training, y_training, **overrides
             As in `select`.
 
         Returns
@@ -249,9 +267,10 @@ class ScoringStrategy(QueryStrategy):
         ValueError, TypeError, NotFittedError, PoolCapabilityError
             As in `select`; a learner that nothing has been taught yet is not fitted.
         """
-        pool, rng = self._view(classifier, X, X_training, y_training)
-        self._check_pool(pool)
-        return self._checked_scores(pool, rng)
+        strategy = self.with_params(overrides) if overrides else self
+        pool, rng = strategy._view(classifier, X, X_training, y_training)
+        strategy._check_pool(pool)
+        return strategy._checked_scores(pool, rng)
 
     @abstractmethod
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[Any]:
@@ -267,6 +286,15 @@ class ScoringStrategy(QueryStrategy):
         if scores.shape != (len(pool),) or not np.isfinite(scores).all():
             raise SkalError(f"{type(self).__name__} must score every sample of the pool with a finite number.")
         return scores
+
+
+def _warn_of_cold_start(name: str) -> bool:
+    warnings.warn(
+        f"The learner has no labelled data yet, so {name} chooses uniformly at random.",
+        ColdStartWarning,
+        stacklevel=8,
+    )
+    return True
 
 
 def unknown_keyword(owner: str, key: str, valid: list[str]) -> str:
@@ -289,7 +317,8 @@ def make_query_function(strategy_class: type[QueryStrategy], name: str) -> Calla
     Returns
     -------
     callable
-        Returns what the installed modAL expects of a query strategy. Its attribute `strategy_class` is the class.
+        Returns what the installed modAL expects of a query strategy. Its attribute `strategy_class` is the class, and
+        its `select` answers as the class's does, with the parameters as keywords.
     """
     valid = strategy_class._get_param_names()
 
@@ -310,7 +339,7 @@ def make_query_function(strategy_class: type[QueryStrategy], name: str) -> Calla
     ) -> Any:
         return make(params)(classifier, X, n_instances, X_training=X_training, y_training=y_training)
 
-    def scored(
+    def select(
         classifier: Any,
         X: Any,
         n_instances: int = 1,
@@ -319,6 +348,7 @@ def make_query_function(strategy_class: type[QueryStrategy], name: str) -> Calla
         y_training: ArrayLike | None = None,
         **params: Any,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Positions and scores, as `QueryStrategy.select`, whatever modAL is installed."""
         return make(params).select(classifier, X, n_instances, X_training=X_training, y_training=y_training)
 
     summary = (inspect.getdoc(strategy_class) or "").split("\n")[0]
@@ -345,6 +375,6 @@ def make_query_function(strategy_class: type[QueryStrategy], name: str) -> Calla
     -------
     ndarray of shape (n_instances,), int64, or the pair (query_idx, scores) where modAL is 0.4.2 or newer
     """
-    query_function._scored = scored  # type: ignore[attr-defined]
+    query_function.select = select  # type: ignore[attr-defined]
     query_function.strategy_class = strategy_class  # type: ignore[attr-defined]
     return query_function

@@ -5,63 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils.validation import check_is_fitted
 
 from .exceptions import ModelNotFittedError, PoolCapabilityError
-from .models._adapters import Head, Outputs, box_distributions, model_for
-from .models._nets import is_detector, is_skorch
-from .models._samples import clone_samples, noisy_samples, one_class_proba, own_samples, some_of, spread, watch_training
-from .rows import check_finite, feature_shape, n_rows, take_rows
+from .models import Head, Model, Outputs, Unwrapped, clone_samples, is_detector, one_class_proba
+from .rows import check_finite, feature_shape, n_rows, row_blocks, take_rows
 from .utils._compat import BaseCommittee, BaseLearner
+from .utils._memory import Memory
 from .utils._random import make_generator
 
-__all__ = ["PoolView", "view_pool"]
+__all__ = ["Memory", "PoolView", "view_pool"]
 
-_ADVICE = {
-    "head": "Use a skorch classifier whose module ends in torch.nn.Linear, skal.nets.DeepClassifier, "
-    "LogisticRegression or MLPClassifier.",
-    "logits": "Use a skorch classifier whose module ends in torch.nn.Linear, skal.nets.DeepClassifier, "
-    "LogisticRegression or MLPClassifier.",
-    "embeddings": "Use numeric samples, or a classifier with embeddings of its own such as skal.nets.DeepClassifier.",
-    "proba": "Use a classifier with predict_proba.",
-    "box_proba": "Use skal.nets.DeepDetector, or a detector whose predict_proba returns for each image an array "
-    "(n_boxes, n_classes).",
-    "labeled": "Teach the learner first, or pass X_training= and y_training=.",
-    "samples": "Use a skorch classifier with nn.Dropout layers (with a frozen backbone, in its head), a random forest, "
-    "BaggingClassifier, VotingClassifier or a modAL Committee.",
-    "clones": "Use a classifier with fit and get_params.",
-    "weights": "Use a skorch classifier, skal.nets.DeepClassifier, LogisticRegression or MLPClassifier.",
-    "steps": "Use a skorch classifier, skal.nets.DeepClassifier, or one with max_iter such as LogisticRegression.",
-}
-_DETECTOR_ADVICE = (
-    "It is a detector, which tells of boxes: use DetectionEntropy, DetectionMargin or DetectionLeastConfidence, alone "
-    "or in UFFM with a descriptor=."
-)
-_WORDING = {
-    "head": "a differentiable `head`",
-    "logits": "`logits`",
-    "embeddings": "`embeddings`",
-    "proba": "class probabilities",
-    "box_proba": "class distributions of the boxes in each image",
-    "labeled": "the labelled data",
-    "samples": "several opinions of the classifier",
-    "clones": "clones to train",
-    "weights": "weights to perturb",
-    "steps": "a training in steps",
-}
+_OUTPUTS = ("proba", "logits", "embeddings")
+
+# Memories of learners that have none of their own, such as modAL's.
+_MEMORIES: WeakKeyDictionary[Any, Memory] = WeakKeyDictionary()
 
 
 class PoolView:
     """A lazy, cached view of a pool through a classifier; made by `view_pool`.
 
-    Each member is computed at most once for a view, and one pass of the model over the pool yields `embeddings`,
-    `logits` and `proba` together.
+    Each member is computed at most once for a view. One pass of the model over the pool yields all of `proba`, `logits`
+    and `embeddings` that are wanted (see `require`), and none that is not.
 
     Parameters
     ----------
@@ -90,7 +59,9 @@ class PoolView:
     head : Head
         Embeddings to logits, differentiable; a linear head shows `weight (n_classes, d)` and `bias (n_classes,)`.
     labeled : PoolView or None
-        The same view of the labelled data, with `y` and `y_encoded`; None where there is none.
+        The same kind of view of the labelled data, with `y` and `y_encoded`; None where there is none.
+    memory : Memory
+        What outlives a query: ``memory.recall(owner, settings, make)``. The learner keeps it.
     classes : ndarray of shape (n_classes,)
         The label of each column of `proba`.
     round : int
@@ -114,7 +85,7 @@ class PoolView:
     ) -> None:
         self.X = X
         self.classifier = classifier
-        self._transforms, self._final = _unwrap(classifier)
+        self._unwrapped = Unwrapped(classifier)
         if X_training is None and not isinstance(classifier, BaseCommittee):
             X_training = getattr(classifier, "X_training", None)
             y_training = getattr(classifier, "y_training", None)
@@ -125,24 +96,40 @@ class PoolView:
         self.round = int(getattr(classifier, "round", 0) or 0) if isinstance(classifier, BaseLearner) else 0
         self.n_rounds: int | None = getattr(classifier, "n_rounds", None)
         self._n = n_rows(X)
+        # Outputs that are wanted, and whether anybody has said so.
+        self._wanted: set[str] = set()
+        self._is_declared = False
+        self._found: dict[str, NDArray] = {}
+        self._asked_by = "The strategy"
+        self._parent: PoolView | None = None
 
     def __len__(self) -> int:
         return self._n
 
     def __repr__(self) -> str:
-        return f"PoolView(n={len(self)}, model={type(self._final).__name__})"
+        return f"PoolView(n={len(self)}, model={self.model_name})"
 
     # -- state of the model ------------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> Model:
+        """What the final classifier can tell, by its family."""
+        return self._unwrapped.model
 
     @cached_property
     def is_fitted(self) -> bool:
         """Whether the model can predict."""
-        return _is_fitted(self.classifier)
+        return self.model.is_fitted()
 
     @property
     def is_cold(self) -> bool:
         """A learner that nothing has been taught yet."""
         return isinstance(self.classifier, (BaseLearner, BaseCommittee)) and self.n_labeled == 0 and not self.is_fitted
+
+    @property
+    def counts_rounds(self) -> bool:
+        """Whether `round` is the learner's own count of answered queries, and not 0 for want of one."""
+        return hasattr(self.classifier, "round")
 
     @property
     def n_labeled(self) -> int:
@@ -152,27 +139,85 @@ class PoolView:
     @property
     def model_name(self) -> str:
         """Class name of the final classifier, for messages."""
-        return type(self._final).__name__
+        return self.model.name
+
+    @cached_property
+    def memory(self) -> Memory:
+        """What outlives this query; of a bare classifier nothing does."""
+        if self._parent is not None:
+            return self._parent.memory
+        own = getattr(self.classifier, "memory", None)
+        if isinstance(own, Memory):
+            return own
+        if not isinstance(self.classifier, (BaseLearner, BaseCommittee)):
+            return Memory(keeps=False)
+        return _MEMORIES.setdefault(self.classifier, Memory())
 
     # -- the data ----------------------------------------------------------------------------------------------
 
     @cached_property
     def X_transformed(self) -> Any:
-        """The pool behind `Pipeline[:-1]`."""
-        return self._transform(self.X)
-
-    @cached_property
-    def _model(self) -> Any:
-        return model_for(self._final)
-
-    @cached_property
-    def _outputs(self) -> Outputs:
-        return self._model.outputs(self.X_transformed)
+        """The pool behind `Pipeline[:-1]`; before there is a model, behind clones fitted on the pool."""
+        return self._unwrapped.transform(self.X) if self.is_fitted else self._unwrapped.fit_transform(self.X)
 
     @property
     def proba(self) -> NDArray:
         """Class probabilities `(n, n_classes)`."""
-        return self._outputs.proba
+        return self._output("proba")
+
+    @property
+    def logits(self) -> NDArray:
+        """Logits `(n, n_classes)`."""
+        return self._output("logits")
+
+    @property
+    def embeddings(self) -> NDArray:
+        """Embeddings `(n, d)`."""
+        return self._output("embeddings")
+
+    def _output(self, member: str) -> NDArray:
+        if member not in self._found:
+            want = {member} | self._wanted
+            if not self._is_declared and self.model.joint:
+                # What costs no further pass may come along, if it is there.
+                try:
+                    self._keep(self._pass(self.X_transformed, {*_OUTPUTS}))
+                    return self._found[member]
+                except PoolCapabilityError:
+                    want = {member}
+            self._keep(self._pass(self.X_transformed, want - self._found.keys()))
+        return self._found[member]
+
+    def _pass(self, X: Any, want: set[str]) -> Outputs:
+        for member in sorted(want):
+            if not self.model.supplies(member):
+                raise self.model.lacks(member, self._asked_by)
+        try:
+            return self.model.outputs(X, frozenset(want))
+        except PoolCapabilityError as error:
+            # A family does not know who asks.
+            raise PoolCapabilityError(str(error).replace("The strategy", self._asked_by, 1)) from None
+
+    def _keep(self, found: Outputs) -> None:
+        self._found |= {name: value for name in _OUTPUTS if (value := getattr(found, name)) is not None}
+
+    def iter_outputs(self, want: tuple[str, ...], block_size: int) -> Iterator[tuple[slice, Outputs]]:
+        """Members of `want` ("proba", "logits", "embeddings") for consecutive blocks of the pool; nothing is kept.
+
+        Parameters
+        ----------
+        want : tuple of str
+        block_size : int >= 1
+            Samples in a block.
+
+        Yields
+        ------
+        rows : slice
+            Where the block stands in the pool.
+        outputs : Outputs
+        """
+        for rows, block in row_blocks(self.X, block_size):
+            yield rows, self._pass(self._unwrapped.transform(block), set(want))
 
     @cached_property
     def box_proba(self) -> list[NDArray]:
@@ -183,45 +228,43 @@ class PoolView:
         """The arrays of `box_proba` one by one, for pools whose boxes should not all be held."""
         if "box_proba" in self.__dict__:
             return iter(self.box_proba)
-        found = box_distributions(self._final, self.X_transformed, len(self))
-        if found is None:
-            raise self._lacks("box_proba", by)
-        return found
-
-    @property
-    def logits(self) -> NDArray:
-        """Logits `(n, n_classes)`."""
-        if self._outputs.logits is None:
-            raise self._lacks("logits")
-        return self._outputs.logits
-
-    @property
-    def embeddings(self) -> NDArray:
-        """Embeddings `(n, d)`."""
-        if self._outputs.embeddings is None:
-            raise self._lacks("embeddings")
-        return self._outputs.embeddings
+        return self._ask("boxes", by, lambda: self.model.boxes(self.X_transformed, len(self)))
 
     @cached_property
     def head(self) -> Head:
         """The head, from embeddings to logits."""
-        head = None if self._outputs.logits is None else self._model.head()
-        if head is None:
-            raise self._lacks("head")
-        return head
+        # The pass shows that what is found is the model's head.
+        self._output("logits")
+        return self._ask("head", self._asked_by, self.model.head)
+
+    @property
+    def linear_head(self) -> Head:
+        """The head, where it is linear: with `weight (n_classes, d)` and `bias (n_classes,)`."""
+        if not self.head.is_linear:
+            raise self.model.lacks("linear_head", self._asked_by)
+        return self.head
 
     @cached_property
     def classes(self) -> NDArray:
         """The label of each column of `proba`."""
-        return self._model.classes(self.proba.shape[1])
+        if self._parent is not None:
+            return self._parent.classes
+        known = [self._output(member) for member in _OUTPUTS[:2] if member in self._found or member in self._wanted]
+        n_columns = known[0].shape[1] if known else self.model.n_columns()
+        if n_columns is None:
+            first = self._unwrapped.transform(take_rows(self.X, np.arange(1)))
+            n_columns = np.asarray(self._pass(first, {"proba"}).proba).shape[1]
+        return self.model.classes(n_columns)
 
     @cached_property
     def labeled(self) -> PoolView | None:
-        """The same view of the labelled data."""
+        """The same kind of view of the labelled data: raw `X`, the same model, the same counters."""
         if self._X_training is None:
             return None
-        view = PoolView(self._final, self._transform(self._X_training))
-        view.y = self._y_training
+        view = PoolView(self.classifier, self._X_training, X_training=self._X_training, y_training=self._y_training)
+        view.y, view._parent = self._y_training, self
+        # One set: what is wanted later is wanted of both.
+        view._wanted, view._is_declared, view._asked_by = self._wanted, self._is_declared, self._asked_by
         return view
 
     @cached_property
@@ -239,7 +282,7 @@ class PoolView:
 
     def predict_proba(self, X: Any) -> NDArray:
         """Class probabilities of new raw inputs, through the whole pipeline, `(n, n_classes)`."""
-        return self._model.proba(self._transform(X))
+        return np.asarray(self._pass(self._unwrapped.transform(X), {"proba"}).proba)
 
     def take(self, idx: Any) -> Any:
         """Rows of the pool, as passed, by position."""
@@ -247,12 +290,10 @@ class PoolView:
 
     # -- several opinions --------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def has_samples(self) -> bool:
         """Whether the classifier has several opinions of its own, which `proba_samples` gives."""
-        if isinstance(self.classifier, BaseCommittee):
-            return True
-        return own_samples(self._final, self.X_transformed, 1, np.random.default_rng(0)) is not None
+        return self.model.supplies("opinions")
 
     def proba_samples(self, n: int, random_state: int | np.random.RandomState | None = None) -> NDArray:
         """Class probabilities by several opinions of the classifier, `(m, n_pool, n_classes)`.
@@ -273,14 +314,7 @@ class PoolView:
 
     def iter_proba_samples(self, n: int, rng: np.random.Generator, *, by: str = "The strategy") -> Iterator[NDArray]:
         """The samples of `proba_samples`, one array `(n_pool, n_classes)` at a time."""
-        if isinstance(self.classifier, BaseCommittee):
-            learners = self.classifier.learner_list
-            views = (PoolView(learners[i], self.X) for i in some_of(len(learners), n, rng))
-            return (spread(view.proba, view.classes, self.classes) for view in views)
-        samples = own_samples(self._final, self.X_transformed, n, rng)
-        if samples is None:
-            raise self._lacks("samples", by)
-        return samples
+        return self._ask("opinions", by, lambda: self.model.opinions(self.X_transformed, n, rng))
 
     def iter_clone_samples(
         self, n: int, rng: np.random.Generator, *, bootstrap: bool = True, by: str = "The strategy"
@@ -291,13 +325,14 @@ class PoolView:
         on all of it. Where only one class is labelled nothing is trained: all clones are sure of that class. A
         committee brings its own members, all of them.
         """
-        if isinstance(self.classifier, BaseCommittee):
-            return self.iter_proba_samples(len(self.classifier.learner_list), rng, by=by)
+        if self.model.supplies("members"):
+            return self.model.members(self.X_transformed)
         X, y = self._training_data(by)
-        if np.all(y == y[0]):
+        if self._one_class is not None:
             return (one_class_proba(len(self), y.tolist()[0], self.classes) for _ in range(n))
-        self._check_cloneable(by)
-        return clone_samples(self._final, self.X_transformed, X, y, self.classes, n, rng, bootstrap=bootstrap)
+        if not self.model.supplies("clones"):
+            raise self.model.lacks("clones", by)
+        return clone_samples(self.model, self.X_transformed, X, y, self.classes, n, rng, bootstrap=bootstrap)
 
     def iter_noisy_samples(
         self, n: int, scale: float, rng: np.random.Generator, *, by: str = "The strategy"
@@ -306,10 +341,7 @@ class PoolView:
 
         The noise of each weight array is Gaussian, of norm `scale` times the array's own norm.
         """
-        samples = noisy_samples(self._final, self.X_transformed, n, scale, rng)
-        if samples is None:
-            raise self._lacks("weights", by)
-        return samples
+        return self._ask("perturbed", by, lambda: self.model.perturbed(self.X_transformed, n, scale, rng))
 
     def watch_training(
         self, n: int, rng: np.random.Generator, see: Callable[[NDArray], None], *, by: str = "The strategy"
@@ -317,24 +349,32 @@ class PoolView:
         """Train a clone on the labelled data; `see` gets its probabilities of the pool `(n_pool, n_classes)` at up to
         `n` equally spaced epochs (iterations), the last one included."""
         X, y = self._training_data(by)
-        if np.all(y == y[0]):
+        if self._one_class is not None:
             see(one_class_proba(len(self), y.tolist()[0], self.classes))
             return
-        self._check_cloneable(by)
-        if not watch_training(self._final, self.X_transformed, X, y, self.classes, n, rng, see):
-            raise self._lacks("steps", by)
+        if not self.model.supplies("clones"):
+            raise self.model.lacks("clones", by)
+        pool = self.X_transformed
+        self._ask("snapshots", by, lambda: self.model.snapshots(pool, X, y, self.classes, n, rng, see))
+
+    def _ask(self, member: str, by: str, answer: Callable[[], Any]) -> Any:
+        """The model's answer; where there is none, the error says who asked."""
+        if not self.model.supplies(member):
+            raise self.model.lacks(member, by)
+        try:
+            return answer()
+        except PoolCapabilityError as error:
+            raise PoolCapabilityError(str(error).replace("The strategy", by, 1)) from None
 
     def _training_data(self, by: str) -> tuple[Any, NDArray]:
+        """Labelled samples as the final estimator sees them, and their labels `(n,)`."""
         if self.labeled is None:
-            raise self._lacks("labeled", by)
+            raise self.model.lacks("labeled", by)
         y = np.asarray(self.labeled.y)
+        y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         if not np.isin(y, self.classes).all():
             self.labeled.y_encoded  # noqa: B018  (says which label is unknown)
-        return self.labeled.X, y
-
-    def _check_cloneable(self, by: str) -> None:
-        if not (hasattr(self._final, "get_params") and hasattr(self._final, "fit")):
-            raise self._lacks("clones", by)
+        return self.labeled.X_transformed, y
 
     # -- checks ------------------------------------------------------------------------------------------------
 
@@ -346,32 +386,44 @@ class PoolView:
             )
         given = feature_shape(self.X)
         expected = feature_shape(self._X_training)
-        any_size = is_detector(self._final)
+        any_size = is_detector(self.model.estimator)
         if not any_size and given is not None and expected is not None and len(given) > 0 and given != expected:
             raise ValueError(
                 f"X has {_shape_words(given)} per sample, but the labelled data has {_shape_words(expected)}."
             )
-        if getattr(self.classifier, "force_all_finite", True) and not _allows_nan(self._final):
+        if getattr(self.classifier, "force_all_finite", True) and not _allows_nan(self.model.estimator):
             check_finite(self.X_transformed)
 
     def require(self, *members: str, by: str) -> None:
-        """Raise `PoolCapabilityError` that names `by` where one of `members` is absent."""
+        """Want `members`, and raise `PoolCapabilityError` that names `by` where the model has them not.
+
+        Nothing is run: what only a run can show, such as the head of a network, is told by the pass itself, on its
+        first rows. "a|b" is satisfied by either.
+        """
+        self._asked_by = by
         for member in members:
-            try:
-                absent = getattr(self, member) is None
-            except PoolCapabilityError:
-                absent = True
-            if absent:
-                raise self._lacks(member, by)
+            parts = member.split("|")
+            if not any(self._has(part) for part in parts):
+                untaught = self._X_training is None and any(self.model.supplies(part) for part in parts)
+                raise self.model.lacks("labeled" if untaught else member, by)
+        self._is_declared = True
+        self._wanted |= {member for member in members if member in _OUTPUTS}
+        if "head" in members or "linear_head" in members:
+            self._wanted |= {"embeddings", "logits"}
 
-    def _lacks(self, member: str, by: str = "The strategy") -> PoolCapabilityError:
-        advice = _DETECTOR_ADVICE if is_detector(self._final) and member != "box_proba" else _ADVICE[member]
-        return PoolCapabilityError(f"{by} needs {_WORDING[member]}, which {self.model_name} does not supply. {advice}")
+    def _has(self, member: str) -> bool:
+        if member == "labeled":
+            return self._X_training is not None
+        if member in ("clones", "snapshots"):
+            # Where one class is labelled there is nothing to train.
+            return self._X_training is not None and (self.model.supplies(member) or self._one_class is not None)
+        return self.model.supplies(member)
 
-    def _transform(self, X: Any) -> Any:
-        for transform in self._transforms:
-            X = transform.transform(X)
-        return X
+    @cached_property
+    def _one_class(self) -> Any:
+        """The label of all labelled samples, where they have one in common."""
+        y = np.asarray(self._y_training)
+        return y.flat[0] if y.size and np.all(y == y.flat[0]) else None
 
 
 def view_pool(
@@ -410,47 +462,6 @@ def view_pool(
     if isinstance(classifier, PoolView):
         return classifier
     return PoolView(classifier, X, X_training=X_training, y_training=y_training)
-
-
-def _unwrap(classifier: Any) -> tuple[list[Any], Any]:
-    """Transformers on the way, and the final classifier, of learner -> search -> pipeline -> last step."""
-    transforms: list[Any] = []
-    model = classifier
-    while True:
-        if isinstance(model, BaseLearner):
-            model = model.estimator
-        elif hasattr(model, "best_estimator_"):
-            model = model.best_estimator_
-        elif isinstance(model, Pipeline):
-            if len(model.steps) > 1:
-                transforms.append(model[:-1])
-            last = model.steps[-1][1]
-            if last is None or isinstance(last, str):
-                return transforms, model
-            model = last
-        else:
-            return transforms, model
-
-
-def _is_fitted(classifier: Any) -> bool:
-    """Whether `predict_proba` can be asked; true for what does not say."""
-    if isinstance(classifier, BaseCommittee):
-        return all(_is_fitted(learner) for learner in classifier.learner_list)
-    if isinstance(classifier, BaseLearner):
-        return _is_fitted(classifier.estimator)
-    if isinstance(classifier, Pipeline) and classifier.steps and is_skorch(classifier.steps[-1][1]):
-        return _is_fitted(classifier.steps[-1][1])
-    if is_skorch(classifier):
-        # Older skorch does not tell scikit-learn.
-        return bool(getattr(classifier, "initialized_", False))
-    try:
-        check_is_fitted(classifier)
-    except NotFittedError:
-        return False
-    except TypeError:
-        # Not a scikit-learn estimator: it cannot be asked, so its predict_proba will have to tell.
-        return True
-    return True
 
 
 def _allows_nan(estimator: Any) -> bool:

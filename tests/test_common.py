@@ -363,7 +363,7 @@ def test_returns_what_the_installed_modal_expects(name, learner, data):
 @every_strategy
 def test_overrides_for_one_call(name, learner, data):
     strategy, fitted = make(name, random_state=1), learner(make(name))
-    overridden = strategy._scored(fitted, data[2], 5, random_state=2)
+    overridden = strategy.select(fitted, data[2], 5, random_state=2)
     np.testing.assert_array_equal(overridden[0], make(name, random_state=2).select(fitted, data[2], 5)[0])
     assert strategy.random_state == 1
     with pytest.raises(TypeError, match=rf"{name} has no parameter 'random_stat'. Did you mean 'random_state'\?"):

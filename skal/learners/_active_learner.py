@@ -20,9 +20,9 @@ from sklearn.utils import get_tags
 from torch import nn
 
 from ..base import unknown_keyword
-from ..models._nets import is_detector, is_skorch
-from ..pool import _is_fitted
-from ..rows import as_net_input, check_training_data, n_rows, stack_rows, take_rows
+from ..models import Unwrapped, casting, is_fitted, is_plain_net, net_labels
+from ..pool import Memory
+from ..rows import check_training_data, n_rows, net_input, stack_rows, take_rows
 from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
 from ..utils._random import make_generator
 
@@ -139,7 +139,7 @@ class ActiveLearner(ModALActiveLearner):
         self.y_training = None
         self.round = 0
         self._has_query = False
-        self._cold_start_warned = False
+        self.memory = Memory()
         self._fit_kwargs = fit_kwargs
         self._check_fit_kwargs(fit_kwargs)
         if X_training is not None:
@@ -188,10 +188,10 @@ class ActiveLearner(ModALActiveLearner):
     def _ask(self, X_pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """The strategy's answer, (indices, scores) or (indices, instances, scores); one call, whatever comes back."""
         strategy: Any = self.query_strategy
-        if isinstance(strategy, functools.partial) and not strategy.args and hasattr(strategy.func, "_scored"):
+        if isinstance(strategy, functools.partial) and not strategy.args and hasattr(strategy.func, "select"):
             strategy, kwargs = strategy.func, {**strategy.keywords, **kwargs}
-        if hasattr(strategy, "_scored"):
-            return strategy._scored(self, X_pool, *args, **kwargs)
+        if hasattr(strategy, "select"):
+            return strategy.select(self, X_pool, *args, **kwargs)
         answer = strategy(self, X_pool, *args, **kwargs)
         if not isinstance(answer, tuple) or len(answer) != 2:
             return answer, None
@@ -251,6 +251,7 @@ class ActiveLearner(ModALActiveLearner):
             check_training_data(X, y, ensure_all_finite=self.force_all_finite)
             self.X_training, self.y_training = X, y
             self.round, self._has_query = 0, False
+            self.memory = Memory()
             self._fit_to_known(bootstrap=bootstrap, **fit_kwargs)
         return self
 
@@ -277,47 +278,43 @@ class ActiveLearner(ModALActiveLearner):
             n = n_rows(X)
             idx = make_generator(self.random_state, self.round, n).integers(n, size=n)
             X, y = take_rows(X, idx), take_rows(y, idx)
-        self.estimator.fit(self._model_input(X), self._model_labels(y), **fit_kwargs)
+        with casting(self.estimator):
+            self.estimator.fit(self._model_input(X), self._model_labels(y), **fit_kwargs)
         return self
 
     # -- the estimator behind the learner ------------------------------------------------------------------------
 
-    @property
-    def _is_plain_net(self) -> bool:
-        """A skorch network that leaves dtypes to its user; `DeepClassifier` and `DeepDetector` cast by themselves."""
-        return is_skorch(self.estimator) and not hasattr(self.estimator, "embed") and not is_detector(self.estimator)
-
     def _model_input(self, X: Any) -> Any:
         """`X` as the estimator takes it: a bare skorch network gets its own dtype."""
-        if not self._is_plain_net:
+        if not is_plain_net(self.estimator):
             return X
         module = getattr(self.estimator, "module_", self.estimator.module)
-        return as_net_input(X, module if isinstance(module, nn.Module) else None)
+        return net_input(X, module if isinstance(module, nn.Module) else None)
 
     def _model_labels(self, y: Any) -> Any:
-        """A bare skorch network takes only 64-bit integers as class labels."""
-        if self._is_plain_net:
-            y = np.asarray(y)
-            return y.astype(np.int64) if y.dtype.kind in "iu" else y
-        return y
+        """A plain skorch network, also one at the end of a pipeline, takes only 64-bit integers as class labels."""
+        return net_labels(y) if is_plain_net(Unwrapped(self.estimator).final) else y
 
     def predict(self, X: Any, **predict_kwargs: Any) -> Any:
         """The estimator's predictions, `(n,)`."""
-        return self.estimator.predict(self._model_input(X), **predict_kwargs)
+        with casting(self.estimator):
+            return self.estimator.predict(self._model_input(X), **predict_kwargs)
 
     def predict_proba(self, X: Any, **predict_proba_kwargs: Any) -> Any:
         """The estimator's class probabilities, `(n, n_classes)`."""
-        return self.estimator.predict_proba(self._model_input(X), **predict_proba_kwargs)
+        with casting(self.estimator):
+            return self.estimator.predict_proba(self._model_input(X), **predict_proba_kwargs)
 
     def score(self, X: Any, y: Any, **score_kwargs: Any) -> Any:
         """The estimator's own score, accuracy for classifiers."""
-        return self.estimator.score(self._model_input(X), y, **score_kwargs)
+        with casting(self.estimator):
+            return self.estimator.score(self._model_input(X), y, **score_kwargs)
 
     def transform_without_estimating(self, X: Any) -> Any:
         """`X` behind the transformers of the estimator's pipeline, or of each pipeline of an ensemble."""
         is_ensemble = isinstance(self.estimator, BaseHeterogeneousEnsemble)
         models = self.estimator.estimators_ if is_ensemble else [self.estimator]
-        transformed = [model[:-1].transform(X) for model in models if isinstance(model, Pipeline)]
+        transformed = [Unwrapped(model).transform(X) for model in models if isinstance(model, Pipeline)]
         if not transformed:
             return X
         if any(sp.issparse(block) for block in transformed):
@@ -344,7 +341,7 @@ class ActiveLearner(ModALActiveLearner):
         return super(ActiveLearner, twin).__repr__(N_CHAR_MAX)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return _is_fitted(self.estimator)
+        return is_fitted(self.estimator)
 
     def __sklearn_tags__(self) -> Any:
         return get_tags(self.estimator)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models._fgsm import check_epsilon, check_weight_of_loss, fgsm, gradient_model, parse_clip
+from ..models import check_epsilon, check_weight_of_loss, fgsm, gradient_model, parse_clip
 from ..rows import n_rows, stack_copies, stack_rows, take_rows
 from ..strategies import DM2
 from ..utils._random import make_generator

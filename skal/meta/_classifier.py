@@ -22,9 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
 from ..learners import ActiveLearner
-from ..models._adapters import model_for
-from ..models._nets import is_detector
-from ..models._tags import input_tags, takes_missing
+from ..models import input_tags, is_detector, model_for, takes_missing
 from ..rows import check_training_data, feature_shape, n_rows, take_rows
 from ..strategies import RandomSampling
 from ..utils._compat import HasMethods, Interval, RealNotInt, StrOptions, validate_parameter_constraints

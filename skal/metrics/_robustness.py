@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torchvision.transforms import functional as F
 
-from ..models._fgsm import check_epsilon, check_in_range, fgsm, gradient_model, parse_clip
+from ..models import check_epsilon, check_in_range, fgsm, gradient_model, parse_clip
 from ..rows import as_dense, like, n_rows, working_dtype
 from ..utils._random import make_generator
 

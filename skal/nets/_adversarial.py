@@ -13,7 +13,7 @@ from skorch.utils import to_tensor
 from torch import nn
 from torch.utils.data import Dataset
 
-from ..models._fgsm import check_epsilon, check_in_range, check_weight_of_loss, fgsm, parse_clip
+from ..models import check_epsilon, check_in_range, check_weight_of_loss, fgsm, parse_clip
 from ..rows import as_dense, n_rows, stack_copies
 from ..utils._torch import kept_modes
 from ._classifier import DeepClassifier

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..models import last_linear
 from ._labels import outputs_parameter
 
 __all__ = [
@@ -19,19 +20,12 @@ __all__ = [
     "check_images",
     "check_weights",
     "fresh_module",
-    "last_linear",
     "load_weights",
     "named_weights",
     "weights_file",
 ]
 
 OWNER = "DeepClassifier"  # whose parameters they are, in messages
-
-
-def last_linear(module: nn.Module) -> str | None:
-    """Dotted name of the `nn.Linear` that the module registers last."""
-    names = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
-    return names[-1] if names else None
 
 
 def weights_file(weights: Any) -> Path | None:
@@ -146,10 +140,10 @@ def _replace_head(module: nn.Module, n_outputs: int | None) -> str:
     name = last_linear(module)
     if name is None:
         raise ValueError(f"{type(module).__name__} must end in an nn.Linear to be given a head. Got none.")
-    old = module.get_submodule(name)
+    old: Any = module.get_submodule(name)
     if n_outputs is not None and n_outputs != old.out_features:
         parent, _, key = name.rpartition(".")
-        new = nn.Linear(int(module.get_parameter(f"{name}.weight").shape[1]), n_outputs, bias=old.bias is not None)
+        new = nn.Linear(old.in_features, n_outputs, bias=old.bias is not None)
         setattr(module.get_submodule(parent), key, new)
     return name
 

@@ -13,9 +13,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from ..models._nets import NetOutputs, net_outputs
+from ..models import Outputs, first_output, net_outputs
 from ..rows import as_net_input, check_finite, feature_shape, n_rows, take_rows
 from ..utils._arrays import blocks
+from ..utils._compat import plain_module
 from ..utils._torch import kept_modes, torch_rng
 from ._backbone import check_weights
 from ._data import dataset_labels, is_training_data
@@ -274,7 +275,7 @@ class DeepClassifier(NetPlumbing):
                 self.initialize()
                 self._settle_classes(labels)
             else:
-                self._inspect(self._plain_module(), rows)
+                self._inspect(plain_module(self), rows)
                 if self.__dict__.get("classes_inferred_") is None:
                     self._settle_classes(labels)
                 encode(labels, self.classes_, type(self).__name__)
@@ -320,10 +321,10 @@ class DeepClassifier(NetPlumbing):
 
     # ---------------------------------------------------------------- answers
 
-    def _outputs(self, X: Any) -> NetOutputs:
+    def _outputs(self, X: Any, *want: str) -> Outputs:
         self.check_is_fitted()
         self._check_X(X)
-        return net_outputs(self, X)
+        return net_outputs(self, X, want)
 
     def predict_proba(self, X: Any) -> NDArray:
         """Probabilities, (n, n_classes), float32; the columns are `classes_`."""
@@ -344,10 +345,10 @@ class DeepClassifier(NetPlumbing):
         Where the logits are not the output of a head (see `embed`) they are log-probabilities, which differ
         from logits by a constant in each row.
         """
-        outputs = self._outputs(X)
-        logits = outputs.logits
+        logits = self._outputs(X, "logits").logits
         if logits is None:
-            logits = np.log(np.maximum(outputs.proba, np.finfo(outputs.proba.dtype).tiny))
+            proba = self.predict_proba(X)
+            logits = np.log(np.maximum(proba, np.finfo(proba.dtype).tiny))
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     def embed(self, X: Any) -> NDArray:
@@ -356,7 +357,7 @@ class DeepClassifier(NetPlumbing):
         Raises `ValueError` where softmax(head(embeddings)) is not `predict_proba`: name the head by
         `embedding_layer`.
         """
-        embeddings = self._outputs(X).embeddings
+        embeddings = self._outputs(X, "embeddings").embeddings
         if embeddings is None:
             head = self.embedding_layer or "that runs last, an nn.Linear"
             raise ValueError(
@@ -396,7 +397,7 @@ class DeepClassifier(NetPlumbing):
                 x = data[block].to(self.device).clone().requires_grad_(True)
                 target = codes[block].to(self.device)
                 output = self.module_(x)
-                output = output[0] if isinstance(output, tuple) else output
+                output = first_output(output)
                 if isinstance(self.criterion_, nn.CrossEntropyLoss):
                     loss = F.cross_entropy(output, target, reduction="sum")
                 else:

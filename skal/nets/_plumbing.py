@@ -13,10 +13,11 @@ from skorch.utils import to_tensor
 from torch import nn
 from torch.utils.data import Dataset
 
-from ..models._nets import find_submodule
+from ..models import find_submodule, first_output, last_linear
 from ..rows import as_net_input, feature_shape
+from ..utils._compat import BatchNorm, plain_module
 from ..utils._torch import kept_modes, torch_rng
-from ._backbone import build_module, check_images, last_linear
+from ._backbone import build_module, check_images
 from ._data import FEATURES, INPUT, WEIGHT, PackedData, is_packed
 from ._features import backbone_features, fingerprint, parse_bytes
 from ._labels import sorted_labels
@@ -63,7 +64,7 @@ class NetPlumbing(RepeatableClassifier):
         """Learn the head and the number of outputs: from a run over `rows`, else from the module's parts."""
         head = self.embedding_layer or last_linear(module)
         linear = last_linear(module)
-        width = None if linear is None else int(module.get_parameter(f"{linear}.weight").shape[0])
+        width = None if linear is None else int(module.get_submodule(linear).out_features)  # type: ignore[arg-type]
         if rows is not None:
             if isinstance(self.module, str):
                 check_images(module, tuple(feature_shape(rows) or ()))
@@ -105,14 +106,10 @@ class NetPlumbing(RepeatableClassifier):
     def _has_batch_norm(self) -> bool:
         # A frozen backbone does not normalize by batches.
         part = self._head() if self.freeze == "backbone" else self.module_
-        return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in part.modules())
+        return any(isinstance(layer, BatchNorm) for layer in part.modules())
 
     def _head(self) -> nn.Module:
-        return find_submodule(self._plain_module(), str(self.head_name_))
-
-    def _plain_module(self) -> nn.Module:
-        # torch.compile wraps the module that the user wrote
-        return getattr(self.module_, "_orig_mod", self.module_)
+        return find_submodule(plain_module(self), str(self.head_name_))
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
         """`X` (and codes `y`) as the dataset that skorch iterates over."""
@@ -141,7 +138,7 @@ class NetPlumbing(RepeatableClassifier):
         """Outputs of the frozen backbone, (n, ...) on the CPU."""
         samples = X if isinstance(X, Dataset) else SkorchDataset(self._prepared(X))
         data = PackedData(samples, INPUT, X)
-        module = self._plain_module()
+        module = plain_module(self)
         settings = sorted(self.get_params_for("module").items())
         prefix = fingerprint(module, str(self.head_name_), str(self.device), settings)
 
@@ -167,7 +164,7 @@ class NetPlumbing(RepeatableClassifier):
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False, **kwargs: Any) -> Any:
         """Mean loss of a batch, weighted where the batch carries weights."""
-        y_pred = y_pred[0] if isinstance(y_pred, tuple) else y_pred
+        y_pred = first_output(y_pred)
         weight = X.get(WEIGHT) if isinstance(X, Mapping) else None
         if weight is None:
             return super().get_loss(y_pred, y_true, X=X, training=training, **kwargs)

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from ..models._nets import find_submodule
+from ..models import find_submodule
 from ..rows import as_net_input, check_finite
 from ..utils._arrays import blocks
 from ..utils._compat import Interval, validate_parameter_constraints

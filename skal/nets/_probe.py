@@ -9,7 +9,7 @@ import torch
 from skorch.utils import to_tensor
 from torch import nn
 
-from ..models._nets import watched_head
+from ..models import first_output, heads_watched
 from ..rows import as_net_input
 from ..utils._torch import kept_modes, torch_rng
 
@@ -24,8 +24,7 @@ class _HeadReached(Exception):
 
 
 def _call(module: nn.Module, x: Any) -> Any:
-    output = module(**x) if isinstance(x, Mapping) else module(x)
-    return output[0] if isinstance(output, tuple) else output
+    return first_output(module(**x) if isinstance(x, Mapping) else module(x))
 
 
 def run_backbone(module: nn.Module, head: nn.Module, x: Any) -> torch.Tensor:
@@ -53,7 +52,7 @@ def probe_module(module: nn.Module, rows: Any, layer: str | None, *, frozen: boo
     """
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     x = to_tensor(as_net_input(rows, module), device=device)
-    with torch_rng(device=device), kept_modes(module), torch.no_grad(), watched_head(module, layer) as seen:
+    with torch_rng(device=device), kept_modes(module), torch.no_grad(), heads_watched(module, layer) as calls:
         module.eval()
         try:
             output = _call(module, x)
@@ -66,15 +65,16 @@ def probe_module(module: nn.Module, rows: Any, layer: str | None, *, frozen: boo
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         got = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__
         raise ValueError(f"{type(module).__name__} must output one row of logits per sample. Got {got} instead.")
-    if frozen and not (
-        seen
-        and isinstance(seen["output"], torch.Tensor)
-        and seen["output"].shape == output.shape
-        and torch.allclose(seen["output"], output, rtol=1e-3, atol=1e-5)
-    ):
+
+    def gives_the_output(call: dict[str, torch.Tensor]) -> bool:
+        logits = call["logits"]
+        return logits.shape == output.shape and torch.allclose(logits, output, rtol=1e-3, atol=1e-5)
+
+    head = calls.settle(gives_the_output)
+    if frozen and head is None:
         raise ValueError(
             "freeze='backbone' needs a module whose output is that of its head, "
             f"{type(module).__name__}'s is not: end it in an nn.Linear, or name the submodule it "
             "ends in by embedding_layer."
         )
-    return int(output.shape[1]), seen.get("name")
+    return int(output.shape[1]), head or calls.last_linear()

@@ -2,7 +2,7 @@
 
 from ._checks import check_finite, check_training_data, feature_shape
 from ._dense import as_dense, like, stack_copies, working_dtype
-from ._keys import content_keys, row_keys, sample_keys
+from ._keys import batch_keys, content_keys, sample_keys
 from ._net_input import as_net_input
 from ._rows import drop_rows, n_rows, stack_rows, take_rows
 
@@ -23,3 +23,5 @@ __all__ = [
     "take_rows",
     "working_dtype",
 ]
+
+from ._shim import flat_numeric, net_input, row_blocks, row_keys  # noqa

@@ -14,10 +14,10 @@ import torch
 
 from ._rows import n_rows, take_rows
 
-__all__ = ["content_keys", "row_keys", "sample_keys"]
+__all__ = ["batch_keys", "content_keys", "sample_keys"]
 
 
-def row_keys(prefix: bytes, batch: Any) -> list[bytes]:
+def batch_keys(prefix: bytes, batch: Any) -> list[bytes]:
     """16 bytes for each row of a numeric array or tensor, or of a dict of these: `prefix`, shape, dtype, content."""
     parts = [batch[key] for key in sorted(batch)] if isinstance(batch, Mapping) else [batch]
     arrays = [part.detach().cpu().numpy() if isinstance(part, torch.Tensor) else part for part in parts]
@@ -37,7 +37,7 @@ def content_keys(X: Any) -> list[bytes]:
     if isinstance(X, pd.DataFrame) and all(kind.kind in "fiub" for kind in X.dtypes if isinstance(kind, np.dtype)):
         X = X.to_numpy()
     if isinstance(X, torch.Tensor) or (isinstance(X, np.ndarray) and X.dtype.kind in "fiubc"):
-        return row_keys(b"", X)
+        return batch_keys(b"", X)
     if sp.issparse(X):
         X = X.tocsr().sorted_indices()
     return [hashlib.blake2b(_content(take_rows(X, i)), digest_size=16).digest() for i in range(n_rows(X))]

@@ -20,7 +20,6 @@ from ._detection import (
 from ._dm2 import DM2, dm2_sampling
 from ._kmeans import KMeansSampling, kmeans_sampling
 from ._noise_stability import NoiseStability, noise_stability_sampling
-from ._parts._similar import remove_similar
 from ._parts._sub_pools import cluster_distance_difference, sub_pool_bounds
 from ._patra_bruzzone import PatraBruzzone, patra_bruzzone_sampling
 from ._prob_cover import ProbCover, prob_cover_sampling
@@ -28,7 +27,7 @@ from ._pt4al import PT4AL, pt4al_sampling
 from ._query_by_committee import QueryByCommittee, query_by_committee_sampling
 from ._random import RandomSampling, random_sampling
 from ._typiclust import TypiClust, typiclust_sampling
-from ._uffm import UFFM, uffm_sampling
+from ._uffm import UFFM, remove_similar, uffm_sampling
 from ._uncertainty import (
     EntropySampling,
     LeastConfidence,

@@ -12,10 +12,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from ..base import QueryStrategy, make_query_function
+from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
 from ..utils._arrays import blocks, l2_normalize
-from ..utils._compat import Interval, StrOptions
 
 __all__ = ["ActiveFT", "active_ft_sampling"]
 
@@ -95,7 +94,7 @@ class ActiveFT(QueryStrategy):
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
-    _requires = ("embeddings",)
+    requires = ("embeddings",)
 
     def __init__(
         self,

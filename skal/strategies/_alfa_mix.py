@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..base import ScoringStrategy, make_query_function
-from ..models._adapters import Head
+from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
+from ..models import Head
 from ..pool import PoolView
 from ..utils._arrays import blocks, class_means, l2_normalize
 from ..utils._clustering import fit_kmeans, nearest_of_clusters, squared_distances
-from ..utils._compat import Interval, StrOptions
 from ..utils._gradients import pseudo_label_errors
 
 __all__ = ["ALFAMix", "alfa_mix_sampling"]
@@ -108,7 +107,7 @@ class ALFAMix(ScoringStrategy):
         "n_init": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
-    _requires = ("proba", "embeddings", "head", "labeled")
+    requires = ("head", "embeddings", "logits", "labeled")
 
     def __init__(
         self,

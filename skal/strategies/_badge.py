@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import QueryStrategy, make_query_function
-from ..exceptions import PoolCapabilityError
 from ..pool import PoolView
 from ..utils._clustering import kmeans_plus_plus
 from ..utils._gradients import pseudo_label_errors
@@ -64,20 +63,14 @@ class BADGE(QueryStrategy):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"random_state": ["random_state"]}
-    _requires = ("proba", "embeddings", "head")
+    requires = ("linear_head", "embeddings", "logits")
 
     def __init__(self, *, random_state: int | np.random.RandomState | None = None) -> None:
         self.random_state = random_state
 
-    def _check_pool(self, pool: PoolView) -> None:
-        super()._check_pool(pool)
-        if not pool.head.is_linear:
-            raise PoolCapabilityError(
-                f"BADGE needs a linear `head`, and that of {pool.model_name} is not. Let its embeddings be the input "
-                "of its last linear layer."
-            )
-
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
+        # The gradients have this form under a linear head alone, of which only the view must know.
+        pool.linear_head  # noqa: B018
         errors, _ = pseudo_label_errors(pool.logits)
         z = np.asarray(pool.embeddings, dtype=np.float64)
         sq_norms = np.einsum("ij,ij->i", errors, errors) * np.einsum("ij,ij->i", z, z)

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from ..base import QueryStrategy, make_query_function
-from ..models._adapters import _flat_numeric
+from ..base import HasMethods, Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
-from ..rows import check_finite
-from ..utils._compat import HasMethods, Interval, StrOptions
+from ..rows import check_finite, flat_numeric
 from ..utils._random import make_generator, sklearn_seed
-from ._parts._sub_pools import RunMemory, SubPoolMixin, cluster_distance_difference, fit_clone, sub_pool_bounds
+from ._parts._sub_pools import SubPoolMixin, cluster_distance_difference, fit_clone, sub_pool_bounds
 
 __all__ = ["BAL", "bal_sampling"]
 
@@ -149,7 +147,6 @@ class BAL(SubPoolMixin, QueryStrategy):
         self.indexing = indexing
         self.order = order
         self.random_state = random_state
-        self._memory = RunMemory()
 
     def _bounds(self, cycle: int, n_samples: int, n_rounds: int) -> tuple[int, int]:
         return sub_pool_bounds(cycle, n_samples, n_rounds, self.beta, self.indexing)
@@ -160,7 +157,7 @@ class BAL(SubPoolMixin, QueryStrategy):
     def _order_by(self, X: Any, pool: PoolView, n_classes: int | None) -> NDArray[np.float64]:
         if self.pretext is not None:
             X = fit_clone(self.pretext, X).transform(X)
-        features = _flat_numeric(X)
+        features = flat_numeric(X)
         if features is None:
             raise ValueError(
                 "BAL needs samples that are numbers, or a pretext that makes numbers of them: pass BAL(pretext=...). "
@@ -193,7 +190,7 @@ class BAL(SubPoolMixin, QueryStrategy):
             return int(self.n_clusters)
         if n_classes is not None:
             return max(2, n_classes)
-        classes = getattr(pool._final, "classes", None)
+        classes = getattr(pool.model.estimator, "classes", None)
         if classes is None:
             raise ValueError(
                 "BAL needs n_clusters while there is no model that knows the number of classes: pass "

@@ -72,8 +72,6 @@ class BALD(OpinionsMixin, ScoringStrategy):
     True
     """
 
-    _requires = ("proba",)
-
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.float64]:
         mean, mean_entropy = mean_and_entropy(self._opinions(pool, rng))
         # Concave entropy: only rounding leads below 0.

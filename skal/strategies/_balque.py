@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import ScoringStrategy, make_query_function
+from ..base import Interval, ScoringStrategy, make_query_function
 from ..pool import PoolView
-from ..utils._compat import Interval
 from ._parts._opinions import add_votes, entropy
 
 __all__ = ["BALQUE", "balque_sampling"]
@@ -83,14 +82,14 @@ class BALQUE(ScoringStrategy):
         "n_snapshots": [Interval(Integral, 2, None, closed="left")],
         "random_state": ["random_state"],
     }
-    _requires = ("proba",)
+    requires = ("labeled", "snapshots", "clones")
 
     def __init__(self, *, n_snapshots: int = 10, random_state: int | np.random.RandomState | None = None) -> None:
         self.n_snapshots = n_snapshots
         self.random_state = random_state
 
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.float64]:
-        votes = np.zeros(pool.proba.shape)
+        votes = np.zeros((len(pool), len(pool.classes)))
         pool.watch_training(self.n_snapshots, rng, lambda proba: add_votes(votes, proba), by="BALQUE")
         return entropy(votes / votes.sum(axis=1, keepdims=True))
 

@@ -70,8 +70,6 @@ class BayesianEntropy(OpinionsMixin, ScoringStrategy):
     True
     """
 
-    _requires = ("proba",)
-
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.float64]:
         return entropy(mean_and_entropy(self._opinions(pool, rng))[0])
 

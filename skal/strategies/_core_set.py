@@ -58,7 +58,7 @@ class CoreSet(QueryStrategy):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"random_state": ["random_state"]}
-    _requires = ("embeddings", "labeled")
+    requires = ("embeddings", "labeled")
 
     def __init__(self, *, random_state: int | np.random.RandomState | None = None) -> None:
         self.random_state = random_state

@@ -13,11 +13,10 @@ from scipy.stats import skew
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from ..base import ScoringStrategy, make_query_function
-from ..models._adapters import Head
+from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
+from ..models import Head
 from ..pool import PoolView
 from ..utils._arrays import blocks, class_means, l2_normalize, min_max, top_k
-from ..utils._compat import Interval, StrOptions
 from ..utils._random import sklearn_seed
 
 __all__ = ["DECERN", "decern_sampling"]
@@ -111,7 +110,7 @@ class DECERN(ScoringStrategy):
         "n_init": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
-    _requires = ("proba", "embeddings", "head", "labeled")
+    requires = ("head", "proba", "embeddings", "labeled")
 
     def __init__(
         self,

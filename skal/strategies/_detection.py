@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from ..base import ScoringStrategy, make_query_function
+from ..base import ScoringStrategy, StrOptions, make_query_function
 from ..pool import PoolView
-from ..utils._compat import StrOptions
 
 __all__ = [
     "DetectionEntropy",
@@ -33,7 +32,7 @@ class _DetectionUncertainty(ScoringStrategy):
         "empty": [StrOptions({"last", "first"})],
         "random_state": ["random_state"],
     }
-    _for_detectors = True
+    requires = ("boxes",)
 
     def __init__(
         self,

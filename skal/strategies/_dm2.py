@@ -8,11 +8,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import ScoringStrategy, make_query_function
+from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
 from ..pool import PoolView
 from ..rows import as_dense, check_finite, like, working_dtype
 from ..utils._arrays import blocks, l2_normalize
-from ..utils._compat import Interval, StrOptions
 from ..utils._neighbors import Metric, Search, nearest_neighbors
 
 __all__ = ["DM2", "dm2_sampling"]
@@ -109,7 +108,7 @@ class DM2(ScoringStrategy):
         "search": [StrOptions({"blocks", "approximate"})],
         "random_state": ["random_state"],
     }
-    _requires = ("embeddings", "proba")
+    requires = ("embeddings", "proba")
 
     def __init__(
         self,

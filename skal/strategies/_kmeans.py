@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import QueryStrategy, make_query_function
+from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
 from ..utils._clustering import fit_kmeans, nearest_of_clusters
-from ..utils._compat import Interval, StrOptions
 
 __all__ = ["KMeansSampling", "kmeans_sampling"]
 
@@ -59,7 +58,7 @@ class KMeansSampling(QueryStrategy):
         "n_init": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
-    _requires = ("embeddings",)
+    requires = ("embeddings",)
 
     def __init__(
         self,

@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import QueryStrategy, make_query_function
+from ..base import Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._arrays import blocks
-from ..utils._compat import Interval
 
 __all__ = ["NoiseStability", "noise_stability_sampling"]
 
@@ -83,7 +82,7 @@ class NoiseStability(QueryStrategy):
         "noise_scale": [Interval(Real, 0, None, closed="neither")],
         "random_state": ["random_state"],
     }
-    _requires = ("proba",)
+    requires = ("proba", "perturbed")
 
     def __init__(
         self,

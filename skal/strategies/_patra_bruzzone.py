@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from ..base import QueryStrategy, make_query_function
-from ..pool import PoolView
+from ..base import Interval, QueryStrategy, make_query_function
 from ..utils._arrays import l2_normalize
-from ..utils._compat import HasMethods, Interval
 from ..utils._random import sklearn_seed
-from ._parts._descriptors import DescriptorMemory
-from ._parts._ranking import candidates
+from ._parts._thinning import ThinningStrategy
 
 __all__ = ["PatraBruzzone", "patra_bruzzone_sampling"]
 
 
-class PatraBruzzone(QueryStrategy):
+class PatraBruzzone(ThinningStrategy):
     """The most uncertain sample of each cluster of the samples another strategy ranks highest.
 
     The same candidates and descriptors as `UFFM`, thinned out by k-means++ instead of feature matching: made to be
@@ -71,11 +68,8 @@ class PatraBruzzone(QueryStrategy):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "base_strategy": [HasMethods("select"), callable, None],
-        "descriptor": [HasMethods(["fit", "transform"]), None],
-        "sampling_ratio": [Interval(Real, 1, None, closed="left")],
+        **ThinningStrategy._parameter_constraints,
         "n_init": [Interval(Integral, 1, None, closed="left")],
-        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -92,24 +86,14 @@ class PatraBruzzone(QueryStrategy):
         self.sampling_ratio = sampling_ratio
         self.n_init = n_init
         self.random_state = random_state
-        self._memory = DescriptorMemory()
 
-    def _check_pool(self, pool: PoolView) -> None:
-        super()._check_pool(pool)
-        if self.descriptor is None:
-            pool.require("embeddings", by=self.__name__)
-
-    def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-        ranked, scores, descriptors = candidates(self, pool, n_instances, rng)
-        if len(ranked) == n_instances:
-            return ranked, scores
+    def _thin(self, descriptors: NDArray, n_instances: int, rng: np.random.Generator) -> NDArray[np.int64]:
         kmeans = KMeans(n_instances, init="k-means++", n_init=self.n_init, random_state=sklearn_seed(rng))
         with warnings.catch_warnings():
             # Fewer distinct descriptors than clusters: the empty clusters are filled below.
             warnings.simplefilter("ignore", ConvergenceWarning)
             labels = kmeans.fit_predict(l2_normalize(descriptors))
-        kept = first_of_each(labels, n_instances)
-        return ranked[kept], scores[kept]
+        return first_of_each(labels, n_instances)
 
 
 def first_of_each(labels: NDArray, n: int) -> NDArray[np.int64]:

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances_argmin_min
 
-from ..base import QueryStrategy, make_query_function
+from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
 from ..utils._arrays import blocks, l2_normalize
 from ..utils._clustering import fit_kmeans, random_argmax, squared_distances
-from ..utils._compat import Interval, StrOptions
 
 __all__ = ["ProbCover", "prob_cover_sampling"]
 
@@ -86,7 +85,7 @@ class ProbCover(QueryStrategy):
         "normalize": ["boolean"],
         "random_state": ["random_state"],
     }
-    _requires = ("embeddings", "labeled")
+    requires = ("embeddings", "labeled")
 
     def __init__(
         self,

@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import QueryStrategy, make_query_function
+from ..base import HasMethods, Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
-from ..utils._compat import HasMethods, Interval
-from ._parts._sub_pools import RunMemory, SubPoolMixin, fit_clone, sub_pool_bounds
+from ._parts._sub_pools import SubPoolMixin, fit_clone, sub_pool_bounds
 
 __all__ = ["PT4AL", "pt4al_sampling"]
 
@@ -94,7 +93,6 @@ class PT4AL(SubPoolMixin, QueryStrategy):
         self.n_rounds = n_rounds
         self.normalize_logits = normalize_logits
         self.random_state = random_state
-        self._memory = RunMemory()
 
     def _bounds(self, cycle: int, n_samples: int, n_rounds: int) -> tuple[int, int]:
         return sub_pool_bounds(cycle, n_samples, n_rounds, beta=1.0)

@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import ScoringStrategy, make_query_function
+from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
 from ..pool import PoolView
-from ..utils._compat import Interval, StrOptions
 from ._parts._opinions import add_votes, entropy, mean_and_entropy
 
 __all__ = ["QueryByCommittee", "query_by_committee_sampling"]
@@ -86,7 +85,7 @@ class QueryByCommittee(ScoringStrategy):
         "bootstrap": ["boolean"],
         "random_state": ["random_state"],
     }
-    _requires = ("proba",)
+    requires = ("members|clones",)
 
     def __init__(
         self,
@@ -107,7 +106,7 @@ class QueryByCommittee(ScoringStrategy):
             mean, mean_entropy = mean_and_entropy(samples)
             # The same as the divergence; only rounding leads below 0.
             return np.maximum(entropy(mean) - mean_entropy, 0)
-        votes = np.zeros(pool.proba.shape)
+        votes = np.zeros((len(pool), len(pool.classes)))
         n_members = 0
         for proba in samples:
             add_votes(votes, proba)

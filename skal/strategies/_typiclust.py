@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from ..base import QueryStrategy, make_query_function
+from ..base import Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._arrays import l2_normalize
 from ..utils._clustering import fit_kmeans, random_argmax
-from ..utils._compat import Interval
 
 __all__ = ["TypiClust", "typiclust_sampling"]
 
@@ -85,7 +84,7 @@ class TypiClust(QueryStrategy):
         "normalize": ["boolean"],
         "random_state": ["random_state"],
     }
-    _requires = ("embeddings", "labeled")
+    requires = ("embeddings", "labeled")
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ class _UncertaintySampling(ScoringStrategy):
     """Scores from class probabilities alone."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"random_state": ["random_state"]}
-    _requires = ("proba",)
+    requires = ("proba",)
 
     def __init__(self, *, random_state: int | np.random.RandomState | None = None) -> None:
         self.random_state = random_state

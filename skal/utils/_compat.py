@@ -1,4 +1,9 @@
-"""The one file that touches private scikit-learn names and settles what differs between modAL's versions."""
+"""The one file that touches private names of other packages, and settles what differs between their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from modAL.models import ActiveLearner as ModALActiveLearner
@@ -13,21 +18,48 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+from torch.nn.modules.dropout import _DropoutNd as Dropout
 
 __all__ = [
     "STRATEGIES_RETURN_PAIRS",
     "BaseCommittee",
     "BaseHeterogeneousEnsemble",
     "BaseLearner",
+    "BatchNorm",
+    "Dropout",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
     "ModALActiveLearner",
     "RealNotInt",
     "StrOptions",
+    "net_parts",
+    "plain_module",
+    "predict_nonlinearity",
     "validate_parameter_constraints",
 ]
 
 # modAL 0.4.2 turned the contract around: a strategy returns (indices, metrics) instead of indices.
 # Asked of the installed package by what it does, not by its version number.
 STRATEGIES_RETURN_PAIRS: bool = isinstance(multi_argmax(np.zeros(1)), tuple)
+
+
+# -- skorch and torch ------------------------------------------------------------------------------------------
+
+
+def plain_module(net: Any) -> nn.Module:
+    """The module that the user wrote, which torch.compile wraps."""
+    return getattr(net.module_, "_orig_mod", net.module_)
+
+
+def net_parts(net: Any) -> list[Any]:
+    """All modules and criteria of a skorch net."""
+    names = [*getattr(net, "_modules", []), *getattr(net, "_criteria", [])] or ["module", "criterion"]
+    return [getattr(net, f"{name}_", None) for name in names]
+
+
+def predict_nonlinearity(net: Any) -> Callable[[Any], Any]:
+    """What a skorch net makes probabilities of its module's output with."""
+    return net._get_predict_nonlinearity()

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from skal.models._nets import net_outputs
+from skal.models import net_outputs
 from skal.nets import DeepClassifier
 
 

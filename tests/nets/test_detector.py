@@ -413,7 +413,7 @@ def test_clone_pickle_repr(trained):
     with pytest.raises(NotFittedError):
         twin.predict(X_TEST)
     assert same(pickle.loads(pickle.dumps(trained)).detect(X_TEST), trained.detect(X_TEST))
-    assert repr(twin).startswith(("DeepDetector", "<class 'skal.nets._detector.DeepDetector'>"))
+    assert repr(twin).startswith(("DeepDetector", "<class 'skal.nets.detector._detector.DeepDetector'>"))
 
 
 def test_grid_search_and_cross_validation():
@@ -464,7 +464,9 @@ def test_strategies_for_classifiers_say_what_to_use(trained):
         EntropySampling().select(trained, X_TEST)
     with pytest.raises(PoolCapabilityError, match=r"UFFM needs `embeddings`.*DetectionEntropy"):
         UFFM(DetectionEntropy()).select(trained, X_TEST, 2)
-    with pytest.raises(PoolCapabilityError, match="is a detector: it has class probabilities of boxes, and neither"):
+    with pytest.raises(
+        PoolCapabilityError, match="which DeepDetector does not supply. It is a detector, which tells of boxes"
+    ):
         view_pool(trained, X_TEST).embeddings  # noqa: B018
     with pytest.raises(TypeError, match="must be a classifier. DeepDetector is a detector: use it in ActiveLearner"):
         ActiveLearningClassifier(trained, DetectionEntropy(), n_initial=2).fit(X, Y)

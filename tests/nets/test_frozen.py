@@ -11,7 +11,7 @@ from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from skal.models._nets import net_head, net_outputs
+from skal.models import net_head, net_outputs
 from skal.nets import DeepClassifier
 from skal.nets._features import STORE, FeatureStore, backbone_features, fingerprint, parse_bytes
 from skal.nets._plumbing import _PROBED

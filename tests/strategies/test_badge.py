@@ -118,9 +118,9 @@ def test_one_predicted_class():
 
 def test_errors():
     X, y = np.random.default_rng(0).standard_normal((20, 2)), np.arange(20) % 2
-    with pytest.raises(PoolCapabilityError, match="BADGE needs a differentiable `head`, which RandomForestClassifier"):
+    with pytest.raises(PoolCapabilityError, match="BADGE needs a linear `head`, which RandomForestClassifier"):
         BADGE().select(RandomForestClassifier(3, random_state=0).fit(X, y), X)
-    with pytest.raises(PoolCapabilityError, match="BADGE needs a linear `head`, and that of NonlinearModel is not"):
+    with pytest.raises(PoolCapabilityError, match="BADGE needs a linear `head`, which NonlinearModel does not supply"):
         BADGE().select(NonlinearModel(), X)
     with pytest.raises(ValueError, match="The 'random_state' parameter of BADGE must be"):
         BADGE(random_state="x").select(LinearModel(np.eye(2)), X)

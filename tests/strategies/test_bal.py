@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from modAL.models import ActiveLearner as ModALActiveLearner
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.cluster import KMeans
@@ -132,7 +133,7 @@ def slow_cdd(X, centers):
 @pytest.mark.parametrize(("n", "d", "k"), [(1, 1, 2), (7, 3, 2), (23, 40, 9), (11, 2, 30)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_cdd_equals_the_slow_loop_in_blocks(n, d, k, dtype, monkeypatch):
-    monkeypatch.setattr("skal.utils._sub_pools._BLOCK", 3 * max(d, k))
+    monkeypatch.setattr("skal.strategies._parts._sub_pools._BLOCK", 3 * max(d, k))
     rng = np.random.default_rng([n, d, k])
     # Far from the origin, where squares would lose their digits.
     X, centers = (rng.normal(1000, 1, (m, d)).astype(dtype) for m in (n, k))
@@ -364,6 +365,17 @@ def test_the_pretext_is_fitted_once_in_a_run(cold, blobs, fits):
         expected = picks
 
 
+def kept_run(learner):
+    """The run in the learner's memory, begun by a query where there is none."""
+    strategy = learner.query_strategy
+    settings = {
+        name: value
+        for name, value in strategy.get_params(deep=True).items()
+        if name.split("__")[0] in ("pretext", "n_clusters", "random_state")
+    }
+    return learner.memory.recall("BAL", settings, lambda: None)
+
+
 def test_learner_data_are_the_first_selection(blobs):
     """What is queried after a given start equals what is queried after a first round that chose it."""
     X, y = blobs
@@ -373,10 +385,10 @@ def test_learner_data_are_the_first_selection(blobs):
     rest = np.delete(np.arange(120), first)
     warm = ActiveLearner(logistic(), counting(), X[first], y[first])
     # The same rows in another order: k-means may begin elsewhere, so only the sub-pools are compared.
-    one, two = cold.query_strategy, warm.query_strategy
-    one.select(cold, X[rest], 5)
-    two.select(warm, X[rest], 5)
-    assert one._memory.run.cycle(view_pool(cold, X[rest])) == two._memory.run.cycle(view_pool(warm, X[rest])) == 1
+    cold.query(X[rest], n_instances=5)
+    warm.query(X[rest], n_instances=5)
+    for learner in (cold, warm):
+        assert kept_run(learner).cycle(view_pool(learner, X[rest]), ()) == 1
 
 
 def test_a_round_is_not_counted_twice(blobs):
@@ -386,27 +398,40 @@ def test_a_round_is_not_counted_twice(blobs):
     np.testing.assert_array_equal(first, learner.query(X[10:], n_instances=5)[0])
 
 
-@pytest.mark.parametrize("kind", ["bare", "twin"])
-def test_without_a_learner_that_counts_the_sizes_tell_the_round(kind, blobs):
+@pytest.mark.parametrize("kind", ["class", "twin"])
+def test_sizes_tell_the_round_of_a_learner_that_does_not_count(kind, blobs, fits):
     X, y = blobs
-    start, expected_learner = slice(0, 10), ActiveLearner(logistic(), counting(), X[:10], y[:10])
-    expected = run(expected_learner, X[10:], y[10:], n=4)
-    labeled_X, labeled_y, items, picks = X[start], y[start], np.arange(110), []
-    strategy, pretext, model = counting(), Counting(), logistic()
+    expected = run(ActiveLearner(logistic(), counting(), X[:10], y[:10]), X[10:], y[10:], n=4)
+    Counting.fits = 0
+    strategy, pretext = counting(), Counting()
+    stock, items, picks = ModALActiveLearner(logistic(), X_training=X[:10], y_training=y[:10]), np.arange(110), []
     for _ in range(4):
-        model.fit(labeled_X, labeled_y)
-        labeled = {"X_training": labeled_X, "y_training": labeled_y}
-        if kind == "bare":
-            query_idx = strategy.select(model, X[10:][items], 6, **labeled)[0]
+        stock.estimator.fit(stock.X_training, stock.y_training)
+        if kind == "class":
+            query_idx = strategy.select(stock, X[10:][items], 6)[0]
         else:
-            query_idx, _ = bal_sampling._scored(
-                model, X[10:][items], 6, pretext=pretext, n_clusters=4, n_rounds=4, random_state=0, **labeled
+            query_idx, _ = bal_sampling.select(
+                stock, X[10:][items], 6, pretext=pretext, n_clusters=4, n_rounds=4, random_state=0
             )
         picks.append(items[query_idx].tolist())
-        labeled_X = np.vstack([labeled_X, X[10:][items[query_idx]]])
-        labeled_y = np.concatenate([labeled_y, y[10:][items[query_idx]]])
+        # modAL's own teach does not run on every scikit-learn.
+        stock.X_training = np.vstack([stock.X_training, X[10:][items[query_idx]]])
+        stock.y_training = np.concatenate([stock.y_training, y[10:][items[query_idx]]])
         items = np.delete(items, query_idx)
     assert picks == expected
+    assert fits() == 1
+
+
+def test_a_bare_classifier_remembers_nothing_and_is_told_once(blobs, fits):
+    X, y = blobs
+    model = logistic().fit(X[:10], y[:10])
+    labeled = {"X_training": X[:10], "y_training": y[:10]}
+    with pytest.warns(UserWarning, match="BAL keeps the order of a run with the learner") as caught:
+        first = counting().select(model, X[10:], 6, **labeled)[0]
+        again = counting().select(model, X[10:], 6, **labeled)[0]
+    assert len(caught) == 1
+    assert fits() == 2
+    np.testing.assert_array_equal(first, again)
 
 
 def test_overrides_for_one_call_keep_the_order(blobs, fits):
@@ -490,8 +515,9 @@ def test_pickle_keeps_the_run_and_clone_drops_it(blobs, fits):
     again = pickle.loads(pickle.dumps(learner))
     left = X[10:][~(X[10:, None] == learner.X_training).all(axis=2).any(axis=1)]
     np.testing.assert_array_equal(again.query(left, n_instances=6)[0], learner.query(left, n_instances=6)[0])
-    twin = clone(learner.query_strategy)
-    assert twin._memory.run is None and twin._memory is not learner.query_strategy._memory
+    before = fits()
+    clone(learner).fit(X[:10], y[:10]).query(X[10:], n_instances=6)
+    assert fits() == before + 1
 
 
 def test_float32_copies_are_the_same_samples(blobs, fits):
@@ -529,7 +555,7 @@ def test_duplicates_share_a_place():
     X = np.vstack([np.repeat([[0.0, 0.0]], 6, axis=0), np.random.default_rng(0).normal(5, 1, (30, 2))])
     learner = ActiveLearner(logistic(), counting(n_clusters=3), X[-4:], [0, 1, 0, 1])
     learner.query(X[:-4], n_instances=3)
-    places = learner.query_strategy._memory.run.places
+    places = kept_run(learner).places
     assert len(places) == 31 and max(places.values()) <= 35
     assert len(set(learner.query(X[:-4], n_instances=32)[0].tolist())) == 32
 
@@ -671,7 +697,9 @@ def test_cold_pool_must_be_finite(bad, blobs):
     learner = ActiveLearner(logistic(), BAL(n_rounds=3, n_clusters=2))
     with pytest.raises(ValueError, match="(?i)features of BAL contains nan|infinity"):
         learner.query(X)
-    assert learner.query_strategy._memory.run is None
+    X[3, 1] = 0
+    expected = ActiveLearner(logistic(), BAL(n_rounds=3, n_clusters=2, random_state=0)).query(X, n_instances=5)[0]
+    np.testing.assert_array_equal(learner.query(X, n_instances=5, random_state=0)[0], expected)
 
 
 def test_normalized_logits_need_logits(blobs):

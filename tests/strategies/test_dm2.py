@@ -1,5 +1,7 @@
 """DM2: the vectors, a slow loop, the limits, what cannot be mixed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,10 +17,10 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import nn
 
 from skal.learners import ActiveLearner
+from skal.models import EmbeddingModel, register_model
 from skal.nets import DeepClassifier
 from skal.pool import view_pool
 from skal.strategies import DM2, LeastConfidence, _dm2
-from skal.utils import _models
 
 # PAPERS 4.5: features, raw inputs and a linear model of three classes.
 FEATURES = np.array([(3, 4), (1, 0), (0, 2), (6, 7.9), (5, 1.0)])
@@ -44,10 +46,15 @@ class Known:
         return softmax(np.asarray(X).reshape(len(X), -1) @ self.weight.T, axis=1)
 
 
-@pytest.fixture(autouse=True)
-def proba_of_known(monkeypatch):
-    """skal's adapter takes the probabilities of a model with embeddings from its head; `Known` has its own."""
-    monkeypatch.setattr(_models._EmbeddingModel, "proba", lambda self, X: np.asarray(self.estimator.predict_proba(X)))
+class KnownModel(EmbeddingModel):
+    """The probabilities of a model with embeddings are those of its head; `Known` has its own."""
+
+    def outputs(self, X, want):
+        proba = np.asarray(self.estimator.predict_proba(X)) if "proba" in want else None
+        return replace(super().outputs(X, set(want) - {"proba"}), proba=proba)
+
+
+register_model(lambda estimator: isinstance(estimator, Known), KnownModel)
 
 
 def known_scores(model, X, **params):

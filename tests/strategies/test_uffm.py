@@ -40,6 +40,7 @@ from skal.strategies import (
     uffm_sampling,
 )
 from skal.strategies._patra_bruzzone import first_of_each
+from skal.utils._store import FeatureStore
 
 WRAPPERS = pytest.mark.parametrize("cls", [UFFM, PatraBruzzone])
 
@@ -361,9 +362,9 @@ def test_fitted_anew_for_another_pool_or_other_parameters(digits, log):
     strategy.select(fitted, X[300:], 10)
     assert n_fits() == 3
     # Overrides for one call share what is remembered and leave the parameters.
-    strategy._scored(fitted, X[300:], 10, sampling_ratio=1.5)
+    strategy.select(fitted, X[300:], 10, sampling_ratio=1.5)
     assert n_fits() == 3
-    strategy._scored(fitted, X[300:], 10, descriptor__power=3)
+    strategy.select(fitted, X[300:], 10, descriptor__power=3)
     assert n_fits() == 4
     assert strategy.descriptor.power == 2
 
@@ -376,15 +377,17 @@ def test_clone_forgets_and_pickle_keeps_the_fit_alone(digits, log):
     shorter = np.delete(X[60:], first[:5], axis=0)
     expected = strategy.select(fitted, shorter, 30)[0]
     log.clear()
-    resumed = pickle.loads(pickle.dumps(strategy))
-    np.testing.assert_array_equal(resumed.select(fitted, shorter, 30)[0], expected)
+    resumed = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(resumed.query(shorter, n_instances=30)[0], expected)
     assert [entry[0] for entry in log] == ["transform"]
-    copied = copy.deepcopy(strategy)
-    np.testing.assert_array_equal(copied.select(fitted, shorter, 30)[0], expected)
+    copied = copy.deepcopy(fitted)
+    np.testing.assert_array_equal(copied.query(shorter, n_instances=30)[0], expected)
     log.clear()
     clone(strategy).select(fitted, shorter, 30)
+    assert log == []
+    fresh = clone(fitted).fit(X[:60], digits[1][:60])
+    fresh.query(shorter, n_instances=30)
     assert [entry[:2] for entry in log] == [("fit", 435), ("transform", 36)]
-    assert "_memory" not in strategy.get_params()
 
 
 def test_a_fit_that_fails_leaves_things_as_they_were(digits):
@@ -399,11 +402,16 @@ def test_a_fit_that_fails_leaves_things_as_they_were(digits):
 
 
 def test_what_is_kept_is_bounded(digits, monkeypatch):
-    monkeypatch.setattr("skal.utils._descriptors._LIMIT", 5000)
+    monkeypatch.setattr("skal.strategies._parts._descriptors._LIMIT", 5000)
+    puts = []
+    put = FeatureStore.put
+    monkeypatch.setattr(
+        FeatureStore, "put", lambda self, rows, limit: (put(self, rows, limit), puts.append(self.nbytes))
+    )
     strategy = UFFM(descriptor=FunctionTransformer(), sampling_ratio=2, random_state=0)
     fitted = learner(strategy, digits)
     first = strategy.select(fitted, digits[0][60:], 50)[0]
-    assert 0 < strategy._memory._store.nbytes <= 5000
+    assert puts and all(0 < nbytes <= 5000 for nbytes in puts)
     np.testing.assert_array_equal(strategy.select(fitted, digits[0][60:], 50)[0], first)
 
 
@@ -454,8 +462,6 @@ def test_pools_of_any_kind(kind, digits):
         plain = learner(UFFM(), digits)
         expected = UFFM(descriptor=PCA(4, random_state=0), random_state=0).select(plain, X[60:], 20)[0]
     np.testing.assert_array_equal(idx, expected)
-    n = strategy._memory._store.nbytes
-    assert n > 0
 
 
 def test_texts(digits):

@@ -9,27 +9,36 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ...rows import content_keys, take_rows
+from ...rows import row_keys, take_rows
 from ...utils._store import FeatureStore
 
-__all__ = ["DescriptorMemory"]
+__all__ = ["Descriptor", "descriptors_of"]
 
 
 _LIMIT = 256 * 2**20  # bytes of descriptors that are kept
 
 
-class DescriptorMemory:
+class Descriptor:
     """A fitted clone of a transformer, and the descriptors it has made so far.
 
-    The clone is fitted on the first pool it meets. It is fitted anew where its parameters have changed, or where more
-    than half of the rows asked for were not in the pool it was fitted on: a new pool, not one that shrinks or grows.
     A pickle keeps the fitted clone, so that an interrupted run goes on as it would have, but not the descriptors.
+
+    Parameters
+    ----------
+    transformer : transformer
+        It is cloned, never fitted itself.
+    X : n samples of any kind
+        What the clone is fitted on.
+    seed : int
+        Of each of its `random_state` parameters that is None.
+    by : str
+        Who asks, for messages.
     """
 
-    def __init__(self) -> None:
-        self._params: dict[str, Any] | None = None
-        self._fitted: Any = None
-        self._seen = np.empty(0, dtype=np.uint64)
+    def __init__(self, transformer: Any, X: Any, seed: int, by: str) -> None:
+        self._fitted = _seeded_clone(transformer, seed).fit(X)
+        self._seen = np.sort(_numbers(row_keys(X)))
+        self._by = by
         self._store = FeatureStore()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -39,47 +48,41 @@ class DescriptorMemory:
         self.__dict__.update(state)
         self._store = FeatureStore()
 
-    def descriptors(self, transformer: Any, X: Any, idx: NDArray[Any], seed: int, by: str) -> NDArray:
-        """Descriptors `(len(idx), d)` of the rows `idx` of the pool `X`.
+    def knows(self, keys: list[bytes]) -> bool:
+        """Whether at least half of the samples with these keys were there to be fitted on: no new pool, but one that
+        shrinks or grows."""
+        return bool(2 * np.isin(_numbers(keys), self._seen).sum() >= len(keys))
 
-        Parameters
-        ----------
-        transformer : transformer
-            It is cloned, never fitted itself; `seed` goes into each of its `random_state` parameters that is None.
-        X : n samples of any kind
-        idx : ndarray of positions in X
-        seed : int
-        by : str
-            Who asks, for messages.
-        """
-        keys = content_keys(take_rows(X, idx))
-        known = np.isin(_numbers(keys), self._seen)
-        if self._fitted is None or not _same(self._params, _params(transformer)) or 2 * known.sum() < len(keys):
-            fitted = _seeded_clone(transformer, seed).fit(X)
-            self._seen = np.sort(_numbers(content_keys(X)))
-            self._params, self._fitted, self._store = _params(transformer), fitted, FeatureStore()
+    def of(self, X: Any, idx: NDArray[Any], keys: list[bytes]) -> NDArray:
+        """Descriptors `(len(idx), d)` of the rows `idx` of the pool `X`, whose content is `keys`."""
         found = self._store.get(keys)
-        missing = {key: i for key, i in zip(keys, idx.tolist()) if key not in found}
+        missing = {key: i for key, i in zip(keys, idx.tolist(), strict=True) if key not in found}
         if missing:
             rows = self._fitted.transform(take_rows(X, np.array(list(missing.values()))))
-            new = dict(zip(missing, _checked(rows, len(missing), transformer, by)))
+            new = dict(zip(missing, _checked(rows, len(missing), self._fitted, self._by), strict=True))
             self._store.put(new, _LIMIT)
             found |= new
         return np.stack([found[key] for key in keys])
 
 
+def descriptors_of(pool: Any, idx: NDArray[Any], transformer: Any, seed: int, by: str) -> NDArray:
+    """Descriptors `(len(idx), d)` of samples of a pool; the fitted transformer is kept in the pool's memory.
+
+    It is fitted anew where its parameters have changed, or more than half of the rows asked for are new to it.
+    """
+    keys = row_keys(take_rows(pool.X, idx))
+    descriptor = pool.memory.recall(
+        f"descriptor of {by}",
+        _params(transformer),
+        lambda: Descriptor(transformer, pool.X, seed, by),
+        serves=lambda known: known.knows(keys),
+    )
+    return descriptor.of(pool.X, idx, keys)
+
+
 def _params(transformer: Any) -> dict[str, Any]:
-    return transformer.get_params(deep=True) if hasattr(transformer, "get_params") else {"": transformer}
-
-
-def _same(first: dict[str, Any] | None, second: dict[str, Any]) -> bool:
-    """Whether both hold the same parameters: the same objects, or equal plain values."""
-    plain = (str, int, float, bool, tuple)
-
-    def equal(a: Any, b: Any) -> bool:
-        return a is b or (type(a) is type(b) and isinstance(a, plain) and a == b)
-
-    return first is not None and first.keys() == second.keys() and all(equal(first[k], second[k]) for k in second)
+    own = transformer.get_params(deep=True) if hasattr(transformer, "get_params") else {"": transformer}
+    return {"class": type(transformer).__qualname__, **own}
 
 
 def _seeded_clone(transformer: Any, seed: int) -> Any:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
+from ...base import Interval, StrOptions, requirement
 from ...utils._arrays import blocks
-from ...utils._compat import Interval, StrOptions
 
 __all__ = ["OpinionsMixin", "add_votes", "entropy", "mean_and_entropy"]
 
@@ -41,6 +41,13 @@ class OpinionsMixin:
         self.source = source
         self.n_members = n_members
         self.random_state = random_state
+
+    requires = requirement(
+        ("opinions|clones",),
+        lambda strategy: {"own": ("opinions",), "clones": ("members|clones",)}.get(
+            strategy.source, ("opinions|clones",)
+        ),
+    )
 
     def _opinions(self, pool: Any, rng: np.random.Generator) -> Any:
         """Probabilities of the pool, one array for each dropout mask, member or clone."""

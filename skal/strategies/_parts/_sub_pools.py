@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,12 +14,11 @@ from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from ...exceptions import PoolCapabilityError
-from ...rows import sample_keys, stack_rows
+from ...base import requirement
+from ...rows import row_keys, stack_rows
 from ...utils._arrays import blocks, l2_normalize
 
 __all__ = [
-    "RunMemory",
     "SubPoolMixin",
     "cluster_distance_difference",
     "fit_clone",
@@ -191,65 +191,32 @@ def least_confident(scores: NDArray, places: NDArray, start: int, stop: int, n_i
 class _Run:
     """The order of all samples of one run, fixed when it begins, and where the run stands in its schedule."""
 
-    def __init__(self, settings: dict[str, Any], keys: Sequence[bytes], values: NDArray) -> None:
-        self.settings = settings
+    def __init__(self, keys: Sequence[bytes], values: NDArray, pool: Any) -> None:
         order = np.argsort(values, kind="stable")
         self.values = values[order]
         self.places: dict[bytes, int] = {}
         for place, i in enumerate(order.tolist()):
             # Samples that are alike share the first of their places.
             self.places.setdefault(keys[i], place)
-        self.first_cycle = 0
-        self.offset = 0
-        self.sizes: list[tuple[int, int]] = []
-
-    def serves(self, settings: dict[str, Any], pool_keys: Sequence[bytes], all_keys: Sequence[bytes] | None) -> bool:
-        """Whether this run's order holds the pool, and is of just these samples where all are given."""
-        if not _same_settings(self.settings, settings) or not all(key in self.places for key in pool_keys):
-            return False
-        return all_keys is None or set(all_keys) == self.places.keys()
-
-    def begin(self, pool: Any) -> None:
-        """Learn how the learner's rounds, if it counts them, relate to the cycles of the schedule."""
         self.first_cycle = 0 if pool.is_cold else 1
         # Data that a learner began with are its first selection. At a later round that was one of its own queries.
         self.offset = self.first_cycle if pool.round == 0 else 0
 
-    def cycle(self, pool: Any) -> int:
-        """The cycle that a query belongs to, counted from 0, the first selection."""
-        if _counts_rounds(pool.classifier):
+    def serves(self, pool_keys: Sequence[bytes], all_keys: Sequence[bytes] | None) -> bool:
+        """Whether this run's order holds the pool, and is of just these samples where all are given."""
+        if not all(key in self.places for key in pool_keys):
+            return False
+        return all_keys is None or set(all_keys) == self.places.keys()
+
+    def cycle(self, pool: Any, sizes: tuple[tuple[int, int], ...]) -> int:
+        """The cycle that a query belongs to, counted from 0, the first selection.
+
+        Where nobody counts rounds, a cycle is over when pool or labelled data have another size; `sizes` are those met
+        so far, this query's among them.
+        """
+        if pool.counts_rounds:
             return max(pool.round + self.offset, 0 if pool.is_cold else 1)
-        # Nobody counts: a cycle is over when pool or labelled data have another size.
-        size = (pool.n_labeled, len(pool))
-        if size not in self.sizes:
-            self.sizes.append(size)
-        return max(self.first_cycle + self.sizes.index(size), 0 if pool.is_cold else 1)
-
-
-class RunMemory:
-    """The run that a strategy is in; shared by its twins of one call, dropped by `clone`."""
-
-    def __init__(self) -> None:
-        self.run: _Run | None = None
-
-
-# The same by learner, so that a query function, which is a new strategy in each call, finds its run again.
-_RUNS: WeakKeyDictionary[Any, _Run] = WeakKeyDictionary()
-
-
-def _counts_rounds(classifier: Any) -> bool:
-    return hasattr(classifier, "round")
-
-
-def _same_settings(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    return first.keys() == second.keys() and all(_same(first[key], second[key]) for key in first)
-
-
-def _same(first: Any, second: Any) -> bool:
-    if first is second:
-        return True
-    plain = (bool, int, float, str, tuple, np.integer, np.floating)
-    return type(first) is type(second) and isinstance(first, plain) and first == second
+        return max(self.first_cycle + sizes.index((pool.n_labeled, len(pool))), 0 if pool.is_cold else 1)
 
 
 def fit_clone(pretext: Any, X: Any) -> Any:
@@ -263,13 +230,13 @@ class SubPoolMixin:
     """A strategy that orders all samples once, and takes each cycle's batch from its own stretch of the order.
 
     A subclass says by what to order (`_order_by`), which of its parameters the order depends on (`_order_params`), and
-    what to take first (`_first`).
+    what to take first (`_first`). The order is kept in the pool's memory.
     """
 
     n_rounds: int | None
     normalize_logits: bool
     _order_params: tuple[str, ...]
-    _memory: RunMemory
+    requires = requirement(("proba",), lambda strategy: ("logits",) if strategy.normalize_logits else ("proba",))
 
     @property
     def _descending(self) -> bool:
@@ -290,8 +257,8 @@ class SubPoolMixin:
     def _query(self, pool: Any, n_instances: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         n_rounds = self._planned_rounds(pool)
         scores, n_classes = self._uncertainty(pool)
-        run, places = self._find_run(pool, n_classes)
-        cycle, n_samples = run.cycle(pool), len(run.values)
+        run, places, cycle = self._find_run(pool, n_classes)
+        n_samples = len(run.values)
         # After the schedule every sample that is left may be taken.
         start, stop = self._bounds(cycle, n_samples, n_rounds) if cycle < n_rounds else (0, n_samples)
         chosen = least_confident(scores, places, start, stop, n_instances)
@@ -299,7 +266,7 @@ class SubPoolMixin:
 
     def _cold_start(self, pool: Any, n_instances: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         n_rounds = self._planned_rounds(pool)
-        run, places = self._find_run(pool, None)
+        run, places, _ = self._find_run(pool, None)
         chosen = self._first(places, self._bounds(0, len(run.values), n_rounds)[1], n_instances)
         if self._descending:
             return chosen, run.values[len(run.values) - 1 - places[chosen]]
@@ -319,64 +286,72 @@ class SubPoolMixin:
     def _uncertainty(self, pool: Any) -> tuple[NDArray[np.float64], int]:
         """One minus the largest probability of each sample, (n,), and the number of classes."""
         if self.normalize_logits:
-            pool.require("logits", by=type(self).__name__)
             proba = softmax(l2_normalize(np.asarray(pool.logits, dtype=np.float64)), axis=1)
         else:
-            try:
-                # Not `pool.proba`, which yields embeddings and logits along with it.
-                proba = np.asarray(pool._model.proba(pool.X_transformed), dtype=np.float64)
-            except PoolCapabilityError:
-                raise pool._lacks("proba", type(self).__name__) from None
+            proba = np.asarray(pool.proba, dtype=np.float64)
         return 1 - proba.max(axis=1), proba.shape[1]
 
-    def _find_run(self, pool: Any, n_classes: int | None) -> tuple[_Run, NDArray[np.int64]]:
-        """The run that these samples belong to, begun if there is none, and the pool's places in its order."""
-        pool_keys = sample_keys(pool.X)
+    def _find_run(self, pool: Any, n_classes: int | None) -> tuple[_Run, NDArray[np.int64], int]:
+        """The run that these samples belong to, begun if there is none, the pool's places in its order, the cycle."""
+        owner, keys = type(self).__name__, row_keys(pool.X)
+        if not pool.memory.keeps:
+            _tell_once(pool, owner)
 
         def all_keys() -> list[bytes]:
-            return pool_keys if pool.n_labeled == 0 else pool_keys + sample_keys(pool._X_training)
+            return keys if pool.labeled is None else keys + row_keys(pool.labeled.X)
 
         settings = {
             name: value
             for name, value in self.get_params(deep=True).items()  # type: ignore[attr-defined]
             if name.split("__")[0] in self._order_params
         }
-        # Later on the labelled data may hold samples of other origin, adversarial copies for example.
-        begins = all_keys() if _counts_rounds(pool.classifier) and pool.round == 0 else None
-        for run in (self._memory.run, _run_of(pool.classifier)):
-            if run is not None and run.serves(settings, pool_keys, begins):
-                break
-        else:
+
+        def begin() -> _Run:
             values = self._order_by(_all_samples(pool), pool, n_classes)
-            run = _Run(settings, all_keys(), np.asarray(values, dtype=np.float64))
-            run.begin(pool)
-        self._memory.run = run
-        _keep_run(pool.classifier, run)
-        places = np.fromiter((run.places[key] for key in pool_keys), dtype=np.int64, count=len(pool_keys))
-        return run, len(run.values) - 1 - places if self._descending else places
+            return _Run(all_keys(), np.asarray(values, dtype=np.float64), pool)
+
+        # Later on the labelled data may hold samples of other origin, adversarial copies for example.
+        begins = all_keys() if pool.counts_rounds and pool.round == 0 else None
+        run = pool.memory.recall(owner, settings, begin, serves=lambda known: known.serves(keys, begins))
+        sizes = self._sizes(pool, run)
+        places = np.fromiter((run.places[key] for key in keys), dtype=np.int64, count=len(keys))
+        places = len(run.values) - 1 - places if self._descending else places
+        return run, places, run.cycle(pool, sizes)
+
+    def _sizes(self, pool: Any, run: _Run) -> tuple[tuple[int, int], ...]:
+        """Sizes of labelled data and pool in the queries of a run, this one's among them."""
+        owner, size = f"sizes of {type(self).__name__}", (pool.n_labeled, len(pool))
+        of, sizes = pool.memory.recall(owner, {}, lambda: (run, (size,)))
+        if of is not run:
+            sizes = (size,)
+        elif size not in sizes:
+            sizes = (*sizes, size)
+        pool.memory.keep(owner, {}, (run, sizes))
+        return sizes
 
 
-def _run_of(classifier: Any) -> _Run | None:
+# Bare classifiers whose user knows.
+_TOLD: WeakSet[Any] = WeakSet()
+
+
+def _tell_once(pool: Any, name: str) -> None:
     try:
-        return _RUNS.get(classifier)
+        if pool.classifier in _TOLD:
+            return
+        _TOLD.add(pool.classifier)
     except TypeError:
-        return None
-
-
-def _keep_run(classifier: Any, run: _Run) -> None:
-    try:
-        _RUNS[classifier] = run
-    except TypeError:
-        # What takes no weak reference, or has no hash, is not remembered.
-        return
+        # What takes no weak reference cannot be recognised: the warning's own filter has to do.
+        pass
+    warnings.warn(
+        f"{name} keeps the order of a run with the learner, and a bare classifier has nowhere to keep it: each query "
+        "makes a new order and counts as the first round after the initial set. Use skal.learners.ActiveLearner.",
+        UserWarning,
+        stacklevel=6,
+    )
 
 
 def _all_samples(pool: Any) -> Any:
     """The pool and, below it, the labelled data, as the last step of the model sees them."""
-    if not pool.is_fitted:
-        # Before there is a model, its transformers see the whole pool, once.
-        X = pool.X
-        for transform in pool._transforms:
-            X = clone(transform).fit_transform(X)
-        return X
-    return pool.X_transformed if pool.labeled is None else stack_rows(pool.X_transformed, pool.labeled.X)
+    if pool.labeled is None:
+        return pool.X_transformed
+    return stack_rows(pool.X_transformed, pool.labeled.X_transformed)

@@ -24,7 +24,8 @@ from torch import nn
 
 from skal.exceptions import PoolCapabilityError
 from skal.learners import ActiveLearner
-from skal.models._samples import _bootstrap, _points, noisy_samples, spread
+from skal.models import model_for
+from skal.models._clones import _bootstrap, points, spread
 from skal.nets import DeepClassifier
 from skal.pool import view_pool
 from skal.strategies._parts._opinions import mean_and_entropy
@@ -324,7 +325,7 @@ def test_noise_in_a_linear_classifier(data):
     X, y, pool = data
     fitted = LogisticRegression(max_iter=500).fit(X, y)
     before = fitted.coef_.copy()
-    found = list(noisy_samples(fitted, pool, 3, 0.2, np.random.default_rng(4)))
+    found = list(model_for(fitted).perturbed(pool, 3, 0.2, np.random.default_rng(4)))
     rng = np.random.default_rng(4)
     for proba in found:
         noise = rng.standard_normal(before.shape)
@@ -340,7 +341,7 @@ def test_noise_in_every_layer_of_a_perceptron(data):
     X, y, pool = data
     fitted = MLPClassifier((5, 4), max_iter=20, random_state=0).fit(X, y)
     before = copy.deepcopy(fitted.coefs_)
-    (proba,) = noisy_samples(fitted, pool, 1, 0.5, np.random.default_rng(4))
+    (proba,) = model_for(fitted).perturbed(pool, 1, 0.5, np.random.default_rng(4))
     rng = np.random.default_rng(4)
     twin = copy.deepcopy(fitted)
     for i, weight in enumerate(before):
@@ -353,7 +354,7 @@ def test_noise_in_every_layer_of_a_perceptron(data):
 
 def test_noise_in_a_net(net, data):
     before, modes = state_of(net), {name: part.training for name, part in net.module_.named_modules()}
-    found = list(noisy_samples(net, data[2], 3, 0.1, np.random.default_rng(4)))
+    found = list(model_for(net).perturbed(data[2], 3, 0.1, np.random.default_rng(4)))
     assert_same_state(net, before)
     assert modes == {name: part.training for name, part in net.module_.named_modules()}
     rng = np.random.default_rng(4)
@@ -370,7 +371,7 @@ def test_noise_in_a_net(net, data):
 
 def test_a_frozen_backbone_gets_no_noise(data):
     frozen = DeepClassifier(Net, freeze="backbone", max_epochs=1, random_state=0).fit(*data[:2])
-    (proba,) = noisy_samples(frozen, data[2], 1, 0.3, np.random.default_rng(4))
+    (proba,) = model_for(frozen).perturbed(data[2], 1, 0.3, np.random.default_rng(4))
     noise = np.random.default_rng(4).standard_normal((3, 12))
     weight = frozen.module_.head.weight.detach().numpy()
     noise *= 0.3 * np.linalg.norm(weight) / np.linalg.norm(noise)
@@ -435,9 +436,9 @@ def test_no_steps_is_a_clear_error(data):
 # -- arithmetic ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("last", "n", "points"), [(200, 10, range(20, 201, 20)), (3, 10, [1, 2, 3]), (1, 5, [1])])
-def test_points(last, n, points):
-    assert _points(last, n) == set(points)
+@pytest.mark.parametrize(("last", "n", "expected"), [(200, 10, range(20, 201, 20)), (3, 10, [1, 2, 3]), (1, 5, [1])])
+def test_points(last, n, expected):
+    assert points(last, n) == set(expected)
 
 
 def test_mean_and_entropy_equal_the_slow_ones():

@@ -1,37 +1,81 @@
-"""The most uncertain samples of a pool, in order, for strategies that wrap another one; and their descriptors."""
+"""Strategies that take the most uncertain samples of another one and thin them out: UFFM and its baseline."""
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Callable
+from numbers import Real
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
+from ...base import HasMethods, Interval, QueryStrategy, requirement
+from ...pool import PoolView
 from ...utils._arrays import top_k
 from ...utils._random import sklearn_seed
+from ._descriptors import descriptors_of
 
-__all__ = ["candidates", "most_uncertain"]
+__all__ = ["ThinningStrategy", "most_uncertain"]
 
 
-def candidates(
-    strategy: Any, pool: Any, n_instances: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray]:
-    """Positions, scores and descriptors of what a strategy that thins out a ranking chooses from, best ranked first.
+def _base_of(strategy: Any) -> Any:
+    """The strategy that ranks, as an object; None where it is a plain function."""
+    base, keywords = _unwrapped(strategy.base_strategy)
+    if hasattr(base, "strategy_class"):
+        base = base.strategy_class(**{name: value for name, value in keywords.items() if name != "n_instances"})
+    return base if isinstance(base, QueryStrategy) else None
 
-    Of `strategy` it reads `base_strategy`, `sampling_ratio`, `descriptor` and its `DescriptorMemory`, `_memory`.
-    """
-    by, seed = strategy.__name__, sklearn_seed(rng)
-    n = min(len(pool), math.ceil(strategy.sampling_ratio * n_instances))
-    ranked, scores = most_uncertain(strategy.base_strategy, pool, n, rng, by)
-    if n == n_instances:
-        # Nothing is to be removed, so nothing need be known.
-        return ranked, scores, np.empty((n, 0))
-    if strategy.descriptor is None:
-        return ranked, scores, pool.embeddings[ranked]
-    return ranked, scores, strategy._memory.descriptors(strategy.descriptor, pool.X, ranked, seed, by)
+
+def _needs(strategy: Any) -> tuple[str, ...]:
+    """What the base strategy needs, and embeddings where these are matched."""
+    base = _base_of(strategy)
+    needed = ("proba",) if strategy.base_strategy is None else () if base is None else base.requires
+    return needed if strategy.descriptor is not None else tuple(dict.fromkeys((*needed, "embeddings")))
+
+
+class ThinningStrategy(QueryStrategy):
+    """Candidates ranked by another strategy; a subclass says which of them stay (`_thin`)."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "base_strategy": [HasMethods("select"), callable, None],
+        "descriptor": [HasMethods(["fit", "transform"]), None],
+        "sampling_ratio": [Interval(Real, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+    requires = requirement(("proba", "embeddings"), _needs)
+
+    base_strategy: QueryStrategy | Callable[..., Any] | None
+    descriptor: Any
+    sampling_ratio: float
+
+    @abstractmethod
+    def _thin(self, descriptors: NDArray, n_instances: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Positions of `n_instances` of the candidates, ascending, given their descriptors, best ranked first."""
+
+    def _require(self, pool: PoolView) -> None:
+        base = _base_of(self)
+        if base is not None:
+            # In its own name.
+            base._require(pool)
+        super()._require(pool)
+
+    def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
+        seed = sklearn_seed(rng)
+        n = min(len(pool), math.ceil(self.sampling_ratio * n_instances))
+        ranked, scores = most_uncertain(self.base_strategy, pool, n, rng, self.__name__)
+        if n == n_instances:
+            # Nothing is to be removed, so nothing need be known.
+            return ranked, scores
+        if self.descriptor is None:
+            descriptors = pool.embeddings[ranked]
+        else:
+            descriptors = descriptors_of(pool, ranked, self.descriptor, seed, self.__name__)
+        kept = self._thin(descriptors, n_instances, rng)
+        return ranked[kept], scores[kept]
 
 
 def most_uncertain(
@@ -66,24 +110,29 @@ def most_uncertain(
             f"The 'base_strategy' parameter of {by} must be a strategy or a query function. "
             f"Got the class {base_strategy.__name__} instead: call it."
         )
-    if hasattr(base_strategy, "select"):
+    if isinstance(base_strategy, QueryStrategy):
         return _seeded(base_strategy, rng).select(pool, pool.X, n)
-    function: Any = base_strategy
-    keywords: dict[str, Any] = {}
-    while isinstance(function, functools.partial) and not function.args:
-        keywords = {**function.keywords, **keywords}
-        function = function.func
-    if hasattr(function, "_scored"):
-        return function._scored(pool, pool.X, n, **keywords)
+    function, keywords = _unwrapped(base_strategy)
+    if hasattr(function, "select"):
+        return function.select(pool, pool.X, n, **keywords)
     return _ask(base_strategy, function, pool, n, by)
 
 
 def _seeded(strategy: Any, rng: np.random.Generator) -> Any:
     """`strategy`, or its twin with a seed where it has none."""
     seed = sklearn_seed(rng)
-    if hasattr(strategy, "_with_params") and strategy.get_params(deep=False).get("random_state", 0) is None:
-        return strategy._with_params({"random_state": seed})
+    if strategy.get_params(deep=False).get("random_state", 0) is None:
+        return strategy.with_params({"random_state": seed})
     return strategy
+
+
+def _unwrapped(strategy: Any) -> tuple[Any, dict[str, Any]]:
+    """What `functools.partial` is wrapped around, and its keywords."""
+    keywords: dict[str, Any] = {}
+    while isinstance(strategy, functools.partial) and not strategy.args:
+        keywords = {**strategy.keywords, **keywords}
+        strategy = strategy.func
+    return strategy, keywords
 
 
 def _ask(query: Any, function: Any, pool: Any, n: int, by: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

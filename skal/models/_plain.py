@@ -1,0 +1,98 @@
+"""Whatever has `predict_proba` or takes numbers: its input stands for its embeddings, and it has no head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import is_classifier
+
+from ..rows import flat_numeric
+from ..utils._arrays import blocks
+from ._base import Model, Outputs, register_model
+from ._clones import watch_iterations
+
+__all__ = ["PlainModel"]
+
+_ROWS = 65_536  # samples whose probabilities are asked for at once
+
+
+class PlainModel(Model):
+    """Probabilities from `predict_proba`, embeddings from the (transformed) input."""
+
+    offers = frozenset({"proba", "embeddings", "snapshots", "boxes"})
+
+    def __init__(self, estimator: Any) -> None:
+        super().__init__(estimator)
+        has_proba = hasattr(estimator, "predict_proba")
+        absent = {
+            "proba": not has_proba,
+            "snapshots": not (has_proba and hasattr(estimator, "max_iter")),
+            # A classifier of samples has no boxes; of others only the answer tells.
+            "boxes": not has_proba or (hasattr(estimator, "get_params") and is_classifier(estimator)),
+        }
+        self.offers = type(self).offers - {member for member, is_absent in absent.items() if is_absent}
+
+    def outputs(self, X: Any, want: Collection[str]) -> Outputs:
+        return Outputs(
+            proba=self.proba(X) if "proba" in want else None,
+            embeddings=self.embeddings(X) if "embeddings" in want else None,
+        )
+
+    def proba(self, X: Any) -> NDArray:
+        """`predict_proba`; of large arrays in blocks, since a cast of the whole to another dtype may not fit."""
+        if "proba" not in self.offers:
+            raise self.lacks("proba")
+        if not isinstance(X, np.ndarray) or len(X) <= _ROWS:
+            return np.asarray(self.estimator.predict_proba(X))
+        return np.concatenate([np.asarray(self.estimator.predict_proba(X[rows])) for rows in blocks(len(X), _ROWS)])
+
+    def embeddings(self, X: Any) -> NDArray:
+        """The input as an array `(n, d)`."""
+        found = flat_numeric(X)
+        if found is None:
+            raise self.lacks("embeddings")
+        return found
+
+    def snapshots(
+        self,
+        X: Any,
+        X_labeled: Any,
+        y: NDArray,
+        classes: NDArray,
+        n: int,
+        rng: np.random.Generator,
+        see: Callable[[NDArray], None],
+    ) -> None:
+        if "snapshots" not in self.offers or not hasattr(self.estimator, "n_iter_"):
+            raise self.lacks("snapshots")
+        watch_iterations(self, X, X_labeled, y, classes, n, rng, see)
+
+    def boxes(self, X: Any, n: int) -> Iterator[NDArray]:
+        found: Any = self.estimator.predict_proba(X) if "boxes" in self.offers else None
+        ragged = isinstance(found, (list, tuple)) or (isinstance(found, np.ndarray) and found.dtype == object)
+        if not ragged:
+            raise self.lacks("boxes")
+        if len(found) != n:
+            raise ValueError(f"predict_proba of {self.name} must return one array per image, {n}. Got {len(found)}.")
+        return (box_distribution(proba, self.name) for proba in found)
+
+
+def box_distribution(proba: Any, name: str) -> NDArray:
+    """The class distributions of one image's boxes, `(n_boxes, n_columns)`, checked."""
+    proba = np.asarray(proba)
+    if proba.size == 0:
+        return np.empty((0, proba.shape[1] if proba.ndim == 2 else 0))
+    is_matrix = proba.ndim == 2 and proba.dtype.kind in "fiub"
+    # Rounding may leave a little more than 1; NaN is in no range.
+    if not is_matrix or not (proba.min() >= 0 and proba.max() <= 1.001):
+        raise ValueError(
+            f"predict_proba of {name} must return class probabilities (n_boxes, n_classes) of each image. Got an "
+            f"array of shape {proba.shape} of dtype {proba.dtype}."
+        )
+    return proba
+
+
+register_model(lambda estimator: True, PlainModel)

@@ -1,0 +1,349 @@
+"""skorch networks, recognised by what they can do: one forward pass that yields what is wanted.
+
+Nothing here changes a net: hooks, train/eval modes and generators are put back, also after an error.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+from skorch.callbacks import Callback
+from torch import nn
+
+from ..rows import n_rows, net_input
+from ..utils._compat import Dropout, net_parts, plain_module, predict_nonlinearity
+from ..utils._random import sklearn_seed
+from ..utils._torch import kept_modes, torch_rng
+from ._base import Head, Model, Outputs, register_model
+from ._clones import opinion_of, points, seeded_clone, train
+from ._detector import is_detector
+from ._heads import explains, find_submodule, first_output, heads_watched, last_linear
+from ._linear import weight_noise
+
+__all__ = ["SkorchModel", "casting", "is_plain_net", "is_skorch", "net_head", "net_labels", "net_outputs"]
+
+# The head that a run has shown, of each module, by its dotted name.
+_HEAD_NAMES: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+
+def is_skorch(estimator: Any) -> bool:
+    """Whether `estimator` is a skorch net, fitted or not, by what it can do."""
+    methods = ("initialize", "initialize_module", "forward_iter", "get_iterator", "infer")
+    return (
+        not isinstance(estimator, type)
+        and all(callable(getattr(estimator, method, None)) for method in methods)
+        and hasattr(estimator, "module")
+    )
+
+
+def is_plain_net(estimator: Any) -> bool:
+    """A skorch net that leaves dtypes to its user; `DeepClassifier` and `DeepDetector` cast by themselves."""
+    return is_skorch(estimator) and not hasattr(estimator, "embed") and not is_detector(estimator)
+
+
+class SkorchModel(Model):
+    """Members of a network; embeddings are what enters its head.
+
+    The head is the submodule that `embedding_layer` names where the net has such an attribute; else the last
+    `nn.Linear` that a run shows to give the logits, whatever wraps it; else the innermost submodule with a weight that
+    does. It is looked for, and checked, on the first batch of each call.
+    """
+
+    offers = frozenset(
+        {"proba", "logits", "embeddings", "head", "linear_head", "opinions", "perturbed", "snapshots", "input_gradient"}
+    )
+    joint = True
+
+    def __init__(self, estimator: Any) -> None:
+        super().__init__(estimator)
+        absent = set()
+        if not self._dropout_layers():
+            absent.add("opinions")
+        if not hasattr(estimator, "input_gradient"):
+            absent.add("input_gradient")
+        self.offers = type(self).offers - absent
+
+    def advice(self, member: str) -> str:
+        if member not in ("logits", "embeddings", "head", "linear_head"):
+            return super().advice(member)
+        if not hasattr(self.estimator, "embedding_layer"):
+            return (
+                "Its module must end in a layer that maps embeddings (n, d) to the logits: end it in torch.nn.Linear, "
+                "or use skal.nets.DeepClassifier, whose embedding_layer= names that layer."
+            )
+        return (
+            "No layer of its module maps embeddings (n, d) to the logits whose softmax is predict_proba, or not the "
+            "one in embedding_layer=: name the one that does in embedding_layer=, or end the module in such a layer."
+        )
+
+    def is_fitted(self) -> bool:
+        # Older skorch does not tell scikit-learn.
+        return bool(getattr(self.estimator, "initialized_", False))
+
+    def n_columns(self) -> int | None:
+        # A plain net's classes_ are the labels it has seen, and not its module's outputs.
+        return getattr(self.estimator, "n_outputs_", None)
+
+    def outputs(self, X: Any, want: Collection[str]) -> Outputs:
+        found = net_outputs(self.estimator, X, want, strict=True)
+        for member in ("logits", "embeddings"):
+            if member in want and getattr(found, member) is None:
+                raise self.lacks(member)
+        return found
+
+    def head(self) -> Head:
+        module = net_head(self.estimator)
+        if isinstance(module, nn.Linear):
+            weight = module.weight.detach().cpu().double().numpy()
+            bias = np.zeros(len(weight)) if module.bias is None else module.bias.detach().cpu().double().numpy()
+            return Head(weight=weight, bias=bias)
+        return Head(_float64_copy(module))
+
+    def input_gradient(self, X: Any, y: Any) -> NDArray:
+        if "input_gradient" not in self.offers:
+            raise self.lacks("input_gradient")
+        return self.estimator.input_gradient(X, y)
+
+    # -- opinions ------------------------------------------------------------------------------------------------
+
+    def _dropout_layers(self) -> list[nn.Module]:
+        """The dropout layers that do something; of a net with a frozen backbone, those of its head.
+
+        The features of a frozen backbone are stored and shared: they must not depend on a mask.
+        """
+        net = self.estimator
+        if getattr(net, "initialized_", False):
+            part = net_head(net) if getattr(net, "freeze", None) == "backbone" else plain_module(net)
+        else:
+            part = net.module
+        parts = part.modules() if isinstance(part, nn.Module) else []
+        return [layer for layer in parts if isinstance(layer, Dropout) and layer.p > 0]
+
+    def opinions(self, X: Any, n: int, rng: np.random.Generator) -> Iterator[NDArray]:
+        layers = self._dropout_layers()
+        if not layers:
+            raise self.lacks("opinions")
+        X = net_input(X, plain_module(self.estimator))
+        return (_dropout_proba(self.estimator, layers, X, sklearn_seed(rng)) for _ in range(n))
+
+    def perturbed(self, X: Any, n: int, scale: float, rng: np.random.Generator) -> Iterator[NDArray]:
+        """Of all parameters named `weight` that training may change; biases stay."""
+        module = copy.deepcopy(plain_module(self.estimator))
+        twin = _twin(self.estimator, module)
+        parts = (getattr(part, "weight", None) for part in module.modules())
+        weights = {part for part in parts if isinstance(part, nn.Parameter) and part.requires_grad}
+        # In the order of the module, which a set does not keep.
+        pairs = [(part, part.detach().clone()) for part in module.parameters() if part in weights]
+        for _ in range(n):
+            with torch.no_grad():
+                for weight, clean in pairs:
+                    noise = torch.from_numpy(weight_noise(clean.double().cpu().numpy(), scale, rng))
+                    weight.copy_(clean + noise.to(clean))
+            yield np.asarray(net_outputs(twin, X, {"proba"}).proba)
+
+    def snapshots(
+        self,
+        X: Any,
+        X_labeled: Any,
+        y: NDArray,
+        classes: NDArray,
+        n: int,
+        rng: np.random.Generator,
+        see: Callable[[NDArray], None],
+    ) -> None:
+        seed = sklearn_seed(rng)
+        member = seeded_clone(self, classes, None)
+        callbacks = member.callbacks if isinstance(member.callbacks, (list, tuple)) else []
+        watch = _Watch(points(member.max_epochs, n), lambda net: see(opinion_of(net, X, classes)))
+        # Not by set_params, which fails where callbacks were disabled.
+        member.callbacks = [*callbacks, ("watch_training", watch)]
+        train(self, member, X_labeled, y, seed)
+
+    def clone_params(self, member: Any, classes: NDArray) -> dict[str, Any]:
+        changed: dict[str, Any] = {"verbose": 0}
+        if "classes" in member.get_params(deep=False) and member.classes is None:
+            # A clone need not see every class.
+            changed["classes"] = classes.tolist()
+        return changed
+
+    def fit_clone(self, member: Any, X: Any, y: NDArray, seed: int) -> None:
+        with torch_rng(seed, device=member.device):
+            member.fit(net_input(X, plain_module(self.estimator)), net_labels(y) if is_plain_net(member) else y)
+
+
+class _Watch(Callback):
+    """Calls `see(net)` at the end of some epochs, and of the training, wherever a callback ends it."""
+
+    def __init__(self, epochs: set[int], see: Callable[[Any], None]) -> None:
+        self.epochs = epochs
+        self.see = see
+        self.last_seen = -1
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        if len(net.history) in self.epochs:
+            self.see(net)
+            self.last_seen = len(net.history)
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        if len(net.history) != self.last_seen:
+            self.see(net)
+
+
+def _twin(net: Any, module: nn.Module) -> Any:
+    """A net that shares everything with `net` but the module."""
+    twin = object.__new__(type(net))
+    twin.__dict__.update(net.__dict__)
+    twin.__dict__["module_"] = module
+    return twin
+
+
+def _dropout_proba(net: Any, layers: list[nn.Module], X: Any, seed: int) -> NDArray:
+    """One pass in eval mode, but for `layers`, which drop."""
+    nonlinearity = predict_nonlinearity(net)
+
+    def switch_on(layer: nn.Module, args: tuple[Any, ...]) -> None:
+        layer.training = True
+
+    handles = [layer.register_forward_pre_hook(switch_on) for layer in layers]
+    try:
+        with torch_rng(seed, device=net.device), kept_modes(*net_parts(net)), torch.no_grad():
+            probas = [_numpy(nonlinearity(first_output(out))) for out in _uncompiled(net).forward_iter(X)]
+    finally:
+        for handle in handles:
+            handle.remove()
+    return np.concatenate(probas)
+
+
+def _uncompiled(net: Any) -> Any:
+    """The net itself, or one around the module that torch.compile wraps, which does not heed hooks set later."""
+    module = plain_module(net)
+    return net if module is net.module_ else _twin(net, module)
+
+
+def _float64_copy(module: nn.Module) -> nn.Module:
+    twin = copy.deepcopy(module).cpu().double().eval()
+    for parameter in twin.parameters():
+        parameter.requires_grad_(False)
+    return twin
+
+
+def _numpy(tensor: torch.Tensor) -> NDArray:
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+
+
+def net_outputs(
+    net: Any, X: Any, want: Collection[str] = ("proba", "logits", "embeddings"), *, strict: bool = False
+) -> Outputs:
+    """What is wanted of `X` in ONE forward pass of a fitted skorch classifier.
+
+    `proba` is what the net itself makes of the module's (first) output; `embeddings` and `logits` are input and output
+    of the head (see `SkorchModel`).
+
+    Parameters
+    ----------
+    net : fitted skorch classifier
+    X : n samples, see `skal.rows.net_input`
+    want : collection of "proba", "logits", "embeddings"
+        What is not wanted is neither kept nor copied off the device.
+    strict : bool, default=False
+        Whether to stop after the first batch where that shows no head, with nothing.
+
+    Returns
+    -------
+    Outputs
+        embeddings (n, d), logits (n, C), proba (n, C), in the module's float dtype. Embeddings and logits are None
+        where no part of the module satisfies softmax(head(embeddings)) = proba: two heads, sigmoid outputs, embeddings
+        with more than two axes.
+
+    Raises
+    ------
+    NotFittedError
+        The net is not initialized.
+    ValueError
+        `X` is empty, or `embedding_layer` names no submodule.
+    """
+    net.check_is_fitted()
+    if n_rows(X) == 0:
+        raise ValueError(f"X must hold at least one sample. Got an empty X for {type(net).__name__}.")
+    module = plain_module(net)
+    X = net_input(X, module)
+    to_proba = predict_nonlinearity(net)
+    wanted = set(want)
+    found: dict[str, list[NDArray]] = {member: [] for member in sorted(wanted)}
+    with torch_rng(device=net.device), kept_modes(*net_parts(net)), torch.no_grad():
+        if wanted <= {"proba"}:
+            for output in net.forward_iter(X):
+                found["proba"].append(_numpy(to_proba(first_output(output))))
+        else:
+            _HEAD_NAMES.pop(module, None)
+            with heads_watched(module, getattr(net, "embedding_layer", None)) as calls:
+                for output in _uncompiled(net).forward_iter(X):
+                    if calls.settled is None:
+                        if calls.settle(partial(explains, proba=to_proba(first_output(output)))) is None:
+                            if strict:
+                                return Outputs()
+                            return net_outputs(net, X, wanted & {"proba"})
+                        _HEAD_NAMES[module] = str(calls.settled)
+                    for member in found:
+                        tensor = to_proba(first_output(output)) if member == "proba" else calls.last[member]
+                        found[member].append(_numpy(tensor))
+                    calls.forget()
+    return Outputs(**{member: np.concatenate(parts) for member, parts in found.items()})
+
+
+def net_head(net: Any) -> nn.Module:
+    """The submodule that maps embeddings to logits, not a copy: callers must not change it.
+
+    It is `net.embedding_layer`, else the one that a pass for embeddings or logits has shown, else (before any) the
+    `nn.Linear` that the module registers last.
+    """
+    net.check_is_fitted()
+    module = plain_module(net)
+    name = getattr(net, "embedding_layer", None) or _HEAD_NAMES.get(module) or last_linear(module)
+    if name is None:
+        raise ValueError(f"{type(module).__name__} must hold an nn.Linear to have a head. Got none.")
+    return find_submodule(module, name)
+
+
+# -- plain nets, which leave dtypes to their user --------------------------------------------------------------
+
+
+def net_labels(y: Any) -> NDArray:
+    """A bare skorch network takes only 64-bit integers as class labels."""
+    y = np.asarray(y)
+    return y.astype(np.int64) if y.dtype.kind in "iub" else y
+
+
+@contextmanager
+def casting(estimator: Any) -> Iterator[None]:
+    """Let a plain net at the end of a pipeline take samples of any dtype inside, as a bare one is given them."""
+    net = estimator
+    while isinstance(net, Pipeline):
+        net = net.steps[-1][1]
+    if net is estimator or not is_plain_net(net):
+        yield
+        return
+    original = net.get_dataset
+
+    def get_dataset(X: Any, y: Any = None) -> Any:
+        module = getattr(net, "module_", net.module)
+        return original(net_input(X, module if isinstance(module, nn.Module) else None), y)
+
+    net.__dict__["get_dataset"] = get_dataset
+    try:
+        yield
+    finally:
+        net.__dict__.pop("get_dataset", None)
+
+
+register_model(lambda estimator: is_skorch(estimator) and not is_detector(estimator), SkorchModel)
