@@ -135,7 +135,7 @@ class Model:
     offers : frozenset of str
         Members that the family supplies: "proba", "logits", "embeddings", "head", "linear_head", "opinions",
         "perturbed", "snapshots", "boxes", "members", "input_gradient". Of the class what the family can, of an object
-        what this estimator does. `clones` need not be named: they need `fit` and `get_params` alone.
+        what this estimator does. "clones" need not be named: they need `fit`, `get_params` and "proba" alone.
 
     Notes
     -----
@@ -163,6 +163,8 @@ class Model:
 
     offers: frozenset[str] = frozenset()
     joint: ClassVar[bool] = False
+    has_labels: ClassVar[bool] = True
+    reads_tokens: bool = False
 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
@@ -175,9 +177,9 @@ class Model:
     def supplies(self, member: str) -> bool:
         """Whether this estimator has `member`, as far as can be told without a run."""
         if member == "clones":
-            return not inspect.isclass(self.estimator) and all(
-                callable(getattr(self.estimator, method, None)) for method in ("fit", "get_params")
-            )
+            methods = [getattr(self.estimator, name, None) for name in ("fit", "get_params")]
+            # A clone's opinion is its probabilities.
+            return "proba" in self.offers and not inspect.isclass(self.estimator) and all(map(callable, methods))
         return member in self.offers
 
     def lacks(self, member: str, by: str = "The strategy") -> PoolCapabilityError:
@@ -331,7 +333,7 @@ def register_model(matches: Callable[[Any], bool], model: type[Model]) -> None:
 
 
 def model_for(estimator: Any, *, besides: type[Model] | None = None) -> Model:
-    """The model of the newest family that matches `estimator`, leaving out the family `besides` and those made of it."""
+    """The model of the newest family that matches `estimator`; `besides` and the families made of it are left out."""
     for matches, model in _REGISTERED:
         if (besides is None or not issubclass(model, besides)) and matches(estimator):
             return model(estimator)

@@ -21,6 +21,7 @@ class CommitteeModel(PlainModel):
     """Probabilities are the committee's own; every member is an opinion."""
 
     offers = frozenset({"proba", "embeddings", "opinions", "members"})
+    has_labels = False
 
     def supplies(self, member: str) -> bool:
         # Its members are what clones are made for.

@@ -71,6 +71,9 @@ class SkorchModel(Model):
         if not hasattr(estimator, "input_gradient"):
             absent.add("input_gradient")
         self.offers = type(self).offers - absent
+        module = plain_module(estimator) if self.is_fitted() else estimator.module
+        parts = module.modules() if isinstance(module, nn.Module) else ()
+        self.reads_tokens = any(isinstance(part, (nn.Embedding, nn.EmbeddingBag)) for part in parts)
 
     def advice(self, member: str) -> str:
         if member not in ("logits", "embeddings", "head", "linear_head"):
@@ -121,7 +124,7 @@ class SkorchModel(Model):
         The features of a frozen backbone are stored and shared: they must not depend on a mask.
         """
         net = self.estimator
-        if getattr(net, "initialized_", False):
+        if self.is_fitted():
             part = net_head(net) if getattr(net, "freeze", None) == "backbone" else plain_module(net)
         else:
             part = net.module

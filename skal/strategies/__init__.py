@@ -1,5 +1,8 @@
 """Query strategies: what to label next. One method, one file."""
 
+from typing import Any
+
+from ..models import Model, Unwrapped
 from ._active_ft import ActiveFT, active_ft_sampling
 from ._alfa_mix import ALFAMix, alfa_mix_sampling
 from ._badge import BADGE, badge_sampling
@@ -91,4 +94,46 @@ __all__ = [
     "sub_pool_bounds",
     "typiclust_sampling",
     "uffm_sampling",
+    "usable_with",
 ]
+
+
+def usable_with(model: Any) -> list[str]:
+    """Names of the strategies that a model can serve, as far as can be told without running it.
+
+    Parameters
+    ----------
+    model : object
+        A classifier, detector, pipeline or search, fitted or not; a learner or committee; or a `skal.models.Model`.
+
+    Returns
+    -------
+    list of str
+        Class names, sorted. What the strategies need of the labelled data counts as given, but for a committee, which
+        has none. Strategies with parameters of their own choice (`UFFM` around a detector's strategy, say) count with
+        their defaults.
+
+    Notes
+    -----
+    Compares `requires` of each class with what the model's family `offers`. Only a run shows that a network's last
+    layer gives its logits, or that a linear classifier's probabilities are a softmax: a query says so on its first
+    rows.
+
+    Examples
+    --------
+    >>> from sklearn.svm import SVC
+    >>> from skal.strategies import usable_with
+    >>> usable_with(SVC())
+    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'ProbCover', 'RandomSampling', 'TypiClust']
+    """
+    known = model if isinstance(model, Model) else Unwrapped(model).model
+
+    def serves(member: str) -> bool:
+        return known.has_labels if member == "labeled" else known.supplies(member)
+
+    classes = [item for name in __all__ if isinstance(item := globals()[name], type)]
+    return sorted(
+        strategy.__name__
+        for strategy in classes
+        if all(any(serves(part) for part in member.split("|")) for member in strategy.requires)
+    )

@@ -55,7 +55,7 @@ class DM2(ScoringStrategy):
     Raises
     ------
     TypeError
-        A pool that cannot be averaged: sparse, text, dicts of inputs, datasets.
+        A pool that cannot be averaged: sparse, text, token ids, dicts of inputs, datasets.
     ImportError
         ``search="approximate"`` without faiss.
 
@@ -133,6 +133,11 @@ class DM2(ScoringStrategy):
 
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.float64]:
         X = as_dense(pool.X, self.__name__)
+        if X.dtype.kind in "iub" and pool.model.reads_tokens:
+            raise TypeError(
+                f"DM2 mixes samples, and {pool.model_name} reads integers as tokens (nn.Embedding), of which a mixture "
+                "means nothing: use a strategy that does not mix its input."
+            )
         n = len(X)
         weights = self._weights(n, rng)
         if n == 1 or np.all(weights == 1):
