@@ -22,7 +22,7 @@ from torch import nn
 from ..base import unknown_keyword
 from ..models._nets import is_detector, is_skorch
 from ..pool import _is_fitted
-from ..rows import as_net_input, check_training_data, n_rows, stack_rows, take_rows
+from ..rows import check_training_data, n_rows, net_input, stack_rows, take_rows
 from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
 from ..utils._random import make_generator
 
@@ -292,7 +292,7 @@ class ActiveLearner(ModALActiveLearner):
         if not self._is_plain_net:
             return X
         module = getattr(self.estimator, "module_", self.estimator.module)
-        return as_net_input(X, module if isinstance(module, nn.Module) else None)
+        return net_input(X, module if isinstance(module, nn.Module) else None)
 
     def _model_labels(self, y: Any) -> Any:
         """A bare skorch network takes only 64-bit integers as class labels."""

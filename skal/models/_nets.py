@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..rows import n_rows
-from ..rows._net_input import as_net_input
+from ..rows import n_rows, net_input
 from ..utils._torch import kept_modes, torch_rng
 
 __all__ = ["NetOutputs", "find_submodule", "is_detector", "is_skorch", "net_head", "net_outputs", "watched_head"]
@@ -113,7 +112,7 @@ def net_outputs(net: Any, X: Any) -> NetOutputs:
     Parameters
     ----------
     net : fitted skorch classifier
-    X : see `as_net_input`; n samples
+    X : see `net_input`; n samples
 
     Returns
     -------
@@ -131,7 +130,7 @@ def net_outputs(net: Any, X: Any) -> NetOutputs:
     module = _plain_module(net)
     if n_rows(X) == 0:
         raise ValueError(f"X must hold at least one sample. Got an empty X for {type(net).__name__}.")
-    X = as_net_input(X, module)
+    X = net_input(X, module)
     nonlinearity = net._get_predict_nonlinearity()
     embeddings: list[NDArray] | None = []
     logits: list[NDArray] = []

@@ -21,7 +21,7 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..rows import as_net_input, take_rows
+from ..rows import net_input, take_rows
 from ..utils._random import sklearn_seed
 from ..utils._torch import kept_modes, torch_rng
 from ._adapters import _LinearModel, _MLPModel, model_for
@@ -96,7 +96,7 @@ def _dropout_layers(net: Any) -> list[nn.Module]:
 
 
 def _dropout_samples(net: Any, layers: list[nn.Module], X: Any, n: int, rng: np.random.Generator) -> Iterator[NDArray]:
-    X = as_net_input(X, _plain_module(net))
+    X = net_input(X, _plain_module(net))
     for _ in range(n):
         yield _dropout_proba(net, layers, X, sklearn_seed(rng))
 
@@ -173,7 +173,7 @@ def _fit(member: Any, fitted: Any, X: Any, y: NDArray, seed: int) -> None:
         warnings.simplefilter("ignore", ConvergenceWarning)
         if is_skorch(member):
             with torch_rng(seed, device=member.device):
-                member.fit(as_net_input(X, _plain_module(fitted)), y)
+                member.fit(net_input(X, _plain_module(fitted)), y)
         else:
             member.fit(X, y)
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from ..models._nets import NetOutputs, net_outputs
-from ..rows import as_net_input, check_finite, feature_shape, n_rows, take_rows
+from ..rows import check_finite, feature_shape, n_rows, net_input, take_rows
 from ..utils._arrays import blocks
 from ..utils._torch import kept_modes, torch_rng
 from ._backbone import check_weights
@@ -295,7 +295,7 @@ class DeepClassifier(NetPlumbing):
         return self
 
     def _cast(self, X: Any) -> Any:
-        return detached(as_net_input(X, self.module_))
+        return detached(net_input(X, self.module_))
 
     def _remember_shape(self, X: Any) -> None:
         shape = feature_shape(X)

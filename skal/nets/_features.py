@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..rows import row_keys
+from ..rows import batch_keys
 from ..utils._arrays import blocks
 from ..utils._store import FeatureStore
 
@@ -96,7 +96,7 @@ def backbone_features(
     """
     out: list[NDArray] = []
     for batch in batches:
-        keys = row_keys(prefix, batch)
+        keys = batch_keys(prefix, batch)
         found = STORE.get(keys) if limit else {}
         # one row for each distinct key that is missing
         missing = {key: i for i, key in reversed(list(enumerate(keys))) if key not in found}

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ..models._nets import find_submodule
-from ..rows import as_net_input, feature_shape
+from ..rows import feature_shape, net_input
 from ..utils._torch import kept_modes, torch_rng
 from ._backbone import build_module, check_images, last_linear
 from ._data import FEATURES, INPUT, WEIGHT, PackedData, is_packed
@@ -132,7 +132,7 @@ class NetPlumbing(RepeatableClassifier):
 
     def _prepared(self, X: Any) -> Any:
         """`X` cast for the module; tensors (sharing memory) unless a user's own dataset class may want arrays."""
-        X = detached(as_net_input(X, self.module_))
+        X = detached(net_input(X, self.module_))
         if self.dataset is not SkorchDataset:
             return X
         return {key: as_tensor(value) for key, value in X.items()} if isinstance(X, Mapping) else as_tensor(X)
@@ -145,7 +145,7 @@ class NetPlumbing(RepeatableClassifier):
         settings = sorted(self.get_params_for("module").items())
         prefix = fingerprint(module, str(self.head_name_), str(self.device), settings)
 
-        batches = (as_net_input(batch[INPUT], module) for batch, _ in self.get_iterator(data, training=False))
+        batches = (net_input(batch[INPUT], module) for batch, _ in self.get_iterator(data, training=False))
         with torch_rng(device=self.device), torch.no_grad(), kept_modes(module):
             module.eval()
             return backbone_features(
@@ -163,7 +163,7 @@ class NetPlumbing(RepeatableClassifier):
             if FEATURES in x:
                 return self._head()(to_tensor(x[FEATURES], device=self.device))
             x = x.get(INPUT, x)
-        return super().infer(as_net_input(x, self.module_), **fit_params)
+        return super().infer(net_input(x, self.module_), **fit_params)
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False, **kwargs: Any) -> Any:
         """Mean loss of a batch, weighted where the batch carries weights."""

@@ -10,7 +10,7 @@ from skorch.utils import to_tensor
 from torch import nn
 
 from ..models._nets import watched_head
-from ..rows import as_net_input
+from ..rows import net_input
 from ..utils._torch import kept_modes, torch_rng
 
 __all__ = ["BACKBONE_BLOCK", "probe_module", "run_backbone"]
@@ -52,7 +52,7 @@ def probe_module(module: nn.Module, rows: Any, layer: str | None, *, frozen: boo
     With `frozen`, raises `ValueError` where the module's output is not that of its head.
     """
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
-    x = to_tensor(as_net_input(rows, module), device=device)
+    x = to_tensor(net_input(rows, module), device=device)
     with torch_rng(device=device), kept_modes(module), torch.no_grad(), watched_head(module, layer) as seen:
         module.eval()
         try:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from ...rows import as_net_input, check_finite, take_rows
+from ...rows import check_finite, net_input, take_rows
 from ...utils._arrays import blocks
 from ...utils._torch import resolve_device, torch_rng
 from .._backbone import check_images
@@ -66,7 +66,7 @@ def feature_maps(
     target = torch.device(resolve_device(device))
     with _on_device(module, target), torch_rng(device=target), torch.no_grad():
         for rows in blocks(len(idx), batch_size):
-            x = torch.as_tensor(as_net_input(_images(X, idx[rows], preparation), module))
+            x = torch.as_tensor(net_input(_images(X, idx[rows], preparation), module))
             if check:
                 check_images(module, tuple(x.shape[1:]))
             yield [output.float() for output in _run(module, layers, x.to(target))]

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ...rows import content_keys, take_rows
+from ...rows import row_keys, take_rows
 from ...utils._store import FeatureStore
 
 __all__ = ["DescriptorMemory"]
@@ -52,11 +52,11 @@ class DescriptorMemory:
         by : str
             Who asks, for messages.
         """
-        keys = content_keys(take_rows(X, idx))
+        keys = row_keys(take_rows(X, idx))
         known = np.isin(_numbers(keys), self._seen)
         if self._fitted is None or not _same(self._params, _params(transformer)) or 2 * known.sum() < len(keys):
             fitted = _seeded_clone(transformer, seed).fit(X)
-            self._seen = np.sort(_numbers(content_keys(X)))
+            self._seen = np.sort(_numbers(row_keys(X)))
             self._params, self._fitted, self._store = _params(transformer), fitted, FeatureStore()
         found = self._store.get(keys)
         missing = {key: i for key, i in zip(keys, idx.tolist()) if key not in found}

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from ...exceptions import PoolCapabilityError
-from ...rows import sample_keys, stack_rows
+from ...rows import row_keys, stack_rows
 from ...utils._arrays import blocks, l2_normalize
 
 __all__ = [
@@ -331,10 +331,10 @@ class SubPoolMixin:
 
     def _find_run(self, pool: Any, n_classes: int | None) -> tuple[_Run, NDArray[np.int64]]:
         """The run that these samples belong to, begun if there is none, and the pool's places in its order."""
-        pool_keys = sample_keys(pool.X)
+        pool_keys = row_keys(pool.X)
 
         def all_keys() -> list[bytes]:
-            return pool_keys if pool.n_labeled == 0 else pool_keys + sample_keys(pool._X_training)
+            return pool_keys if pool.n_labeled == 0 else pool_keys + row_keys(pool._X_training)
 
         settings = {
             name: value
