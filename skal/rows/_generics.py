@@ -78,10 +78,12 @@ def as_index(idx: Any, n: int) -> Any:
     if array.size == 0:
         return array.astype(np.intp)
     if array.dtype.kind not in "iu":
-        raise TypeError(f"Rows are taken by integer positions or a mask. Got {type(idx).__name__} of {array.dtype}.")
+        raise IndexError(f"Rows are taken by a mask or by integers: arrays used as indices cannot be of {array.dtype}.")
     array = array.astype(np.intp)
     if array.min() < -n or array.max() >= n:
-        raise IndexError(f"Rows must lie in 0 ... {n - 1}. Got {int(array.min())} ... {int(array.max())}.")
+        raise IndexError(
+            f"Rows must lie in 0 ... {n - 1}. Got {int(array.min())} ... {int(array.max())}, out of bounds."
+        )
     array = np.where(array < 0, array + n, array)
     return operator.index(array.item()) if array.ndim == 0 else array
 
@@ -106,6 +108,8 @@ def n_rows(X: Any) -> int:
     shape = getattr(X, "shape", None)
     if shape is not None and len(shape) == 0:
         raise TypeError(f"Expected a collection of samples. Got a scalar {type(X).__name__} instead.")
+    if shape is None and not hasattr(X, "__len__") and hasattr(X, "__array__"):
+        return n_rows(np.asarray(X))
     try:
         return len(X) if shape is None else int(shape[0])
     except TypeError:
@@ -130,12 +134,14 @@ def take_rows(X: Any, idx: Any) -> Any:
     Raises
     ------
     IndexError
-        A position outside `X`, a mask of another length.
+        A position outside `X`, a mask of another length, what is no position.
     TypeError
         Rows cannot be taken from `X`.
     """
     n = n_rows(X)
     if not hasattr(X, "__getitem__"):
+        if hasattr(X, "__array__"):
+            return take_rows(np.asarray(X), idx)
         raise TypeError(f"Rows cannot be taken from {type(X).__name__}.")
     idx = as_index(idx, n)
     if hasattr(X, "shape") or (np.ndim(idx) == 0 and not isinstance(idx, slice)):
