@@ -10,9 +10,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils.validation import validate_data
 from torch import nn
 
-from ..rows import n_rows, net_input
+from ..rows import column_names, n_rows, net_input
 from ..utils._torch import kept_modes, torch_rng
 
 __all__ = ["NetOutputs", "find_submodule", "is_detector", "is_skorch", "net_head", "net_outputs", "watched_head"]
@@ -130,6 +131,8 @@ def net_outputs(net: Any, X: Any) -> NetOutputs:
     module = _plain_module(net)
     if n_rows(X) == 0:
         raise ValueError(f"X must hold at least one sample. Got an empty X for {type(net).__name__}.")
+    if hasattr(net, "feature_names_in_") and column_names(X) is not None:
+        validate_data(net, X, reset=False, skip_check_array=True)
     X = net_input(X, module)
     nonlinearity = net._get_predict_nonlinearity()
     embeddings: list[NDArray] | None = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from skorch.dataset import Dataset as SkorchDataset
+from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 from torch import nn
 from torch.utils.data import Dataset
 
+from ..exceptions import TrainingDivergedError
 from ..models._nets import find_submodule
-from ..rows import feature_shape, net_input
-from ..utils._torch import kept_modes, torch_rng
+from ..rows import feature_shape, is_finite, net_input
+from ..utils._compat import BatchNorm
+from ..utils._torch import first_output, kept_modes, torch_rng
 from ._backbone import build_module, check_images, last_linear
 from ._data import FEATURES, INPUT, WEIGHT, PackedData, is_packed
 from ._features import backbone_features, fingerprint, parse_bytes
@@ -105,7 +109,7 @@ class NetPlumbing(RepeatableClassifier):
     def _has_batch_norm(self) -> bool:
         # A frozen backbone does not normalize by batches.
         part = self._head() if self.freeze == "backbone" else self.module_
-        return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in part.modules())
+        return any(isinstance(layer, BatchNorm) for layer in part.modules())
 
     def _head(self) -> nn.Module:
         return find_submodule(self._plain_module(), str(self.head_name_))
@@ -161,13 +165,47 @@ class NetPlumbing(RepeatableClassifier):
         if isinstance(x, Mapping):
             x = {key: value for key, value in x.items() if key != WEIGHT}
             if FEATURES in x:
-                return self._head()(to_tensor(x[FEATURES], device=self.device))
+                head = self._head()
+                # Features are kept in float32, also for a module in half precision.
+                return head(net_input(to_tensor(x[FEATURES], device=self.device), head))
             x = x.get(INPUT, x)
-        return super().infer(net_input(x, self.module_), **fit_params)
+        output = super().infer(net_input(x, self.module_), **fit_params)
+        # skorch passes tensors and plain tuples on.
+        return output if type(output) is tuple else first_output(output)
+
+    def _settled(self, output: Any, batch: Any) -> Any:
+        """Outputs in single precision at least, since NumPy has no bfloat16; not finite only where weights are not."""
+        logits = first_output(output)
+        if not is_finite(logits):
+            self._check_batch(batch)
+        if logits.is_floating_point() and logits.dtype.itemsize < 4:
+            logits = logits.float()
+        return (logits, *output[1:]) if isinstance(output, tuple) else logits
+
+    def _check_batch(self, batch: Any) -> None:
+        """Raise where the samples of a batch are to blame for what the module made of them.
+
+        Samples of a Dataset are seen here for the first time, and others are looked at only when something is wrong.
+        """
+        samples = unpack_data(batch)[0]
+        if not is_finite(samples):
+            raise ValueError(f"X contains NaN or infinity: {type(self).__name__} takes samples of finite numbers only.")
+
+    def train_step(self, batch: Any, **fit_params: Any) -> Any:
+        """One step of the optimizer; a loss that is not finite ends the training."""
+        step = super().train_step(batch, **fit_params)
+        loss = float(step["loss"].detach())
+        if not math.isfinite(loss):
+            self._check_batch(batch)
+            raise TrainingDivergedError(
+                f"The loss of {type(self).__name__} must be finite. Got {loss} in epoch {len(self.history)}: lower lr, "
+                f"which is {self.lr}, or clip gradients with skorch.callbacks.GradientNormClipping."
+            )
+        return step
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False, **kwargs: Any) -> Any:
         """Mean loss of a batch, weighted where the batch carries weights."""
-        y_pred = y_pred[0] if isinstance(y_pred, tuple) else y_pred
+        y_pred = first_output(y_pred)
         weight = X.get(WEIGHT) if isinstance(X, Mapping) else None
         if weight is None:
             return super().get_loss(y_pred, y_true, X=X, training=training, **kwargs)

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..models._nets import watched_head
 from ..rows import net_input
-from ..utils._torch import kept_modes, torch_rng
+from ..utils._torch import first_output, kept_modes, torch_rng
 
 __all__ = ["BACKBONE_BLOCK", "probe_module", "run_backbone"]
 
@@ -24,8 +24,7 @@ class _HeadReached(Exception):
 
 
 def _call(module: nn.Module, x: Any) -> Any:
-    output = module(**x) if isinstance(x, Mapping) else module(x)
-    return output[0] if isinstance(output, tuple) else output
+    return first_output(module(**x) if isinstance(x, Mapping) else module(x))
 
 
 def run_backbone(module: nn.Module, head: nn.Module, x: Any) -> torch.Tensor:

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet, NeuralNetClassifier
 from skorch.utils import to_device
-from torch import nn
 from torch.utils.data import DataLoader
 
+from ..utils._compat import BatchNorm
 from ..utils._random import make_generator, sklearn_seed
 from ..utils._torch import resolve_device, torch_rng
 from ._labels import sorted_labels
@@ -160,13 +160,17 @@ class RepeatableNet(NeuralNet):
         return make(dataset, **kwargs)
 
     def _has_batch_norm(self) -> bool:
-        return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self.module_.modules())
+        return any(isinstance(part, BatchNorm) for part in self.module_.modules())
 
     def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[Any]:
         """Outputs of the module by batches, in the order of `X` (skorch may shuffle if `training`)."""
         self.check_is_fitted()
         for batch in self.get_iterator(self.get_dataset(X), training=False):
-            yield to_device(self.evaluation_step(batch, training=training), device=device)
+            yield self._settled(to_device(self.evaluation_step(batch, training=training), device=device), batch)
+
+    def _settled(self, output: Any, batch: Any) -> Any:
+        """What `forward_iter` yields of the output for `batch`; a subclass may look at it."""
+        return output
 
 
 class RepeatableClassifier(RepeatableNet, NeuralNetClassifier):

@@ -13,12 +13,14 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 __all__ = [
     "STRATEGIES_RETURN_PAIRS",
     "BaseCommittee",
     "BaseHeterogeneousEnsemble",
     "BaseLearner",
+    "BatchNorm",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
