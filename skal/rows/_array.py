@@ -90,7 +90,7 @@ def _(X: NDArray) -> bool:
     if kind in "mM":
         return not bool(np.isnat(X).any())
     if kind == "O":
-        return all(is_finite(value) for value in X.flat)
+        return is_finite(X.ravel().tolist())
     if kind not in "fc":
         return True
     if X.ndim == 0:

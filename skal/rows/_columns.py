@@ -92,8 +92,12 @@ def _in_range(dtype: np.dtype, values: NDArray) -> bool:
 
 
 def _read_numbers(values: Any) -> NDArray | None:
+    array = np.asarray(values)
+    if array.dtype.kind in "biuf":
+        return array
     try:
-        return np.asarray(pd.to_numeric(pd.Series(np.asarray(values)).convert_dtypes(convert_string=False)).to_numpy())
+        # Such an array may hold all its numbers as text.
+        return np.asarray(pd.to_numeric(array.astype(object)))
     except (TypeError, ValueError):
         return None
 

@@ -31,10 +31,8 @@ def _(X: Any, idx: Any) -> Any:
     idx = as_index(idx, n_rows(X))
     if isinstance(idx, int):
         return X[idx]
-    base, places = _flat(X)
-    if isinstance(idx, slice):
-        return Subset(base, places[idx])
-    return Subset(base, [places[i] for i in idx.tolist()])
+    base, places = _flat(X, range(n_rows(X))[idx] if isinstance(idx, slice) else idx.tolist())
+    return Subset(base, places)
 
 
 @read_rows.register(Dataset)
@@ -64,9 +62,9 @@ def _(first: Any, second: Any) -> Any:
     return pieces[0] if len(pieces) == 1 else ConcatDataset(pieces) if pieces else first
 
 
-def _flat(X: Any) -> tuple[Any, Any]:
-    """What `X` is a part of in the end, and the places of its rows there. A subclass may do more than take a part."""
-    places: Any = range(n_rows(X))
+def _flat(X: Any, places: Any) -> tuple[Any, Any]:
+    """What `X` is a part of in the end, and where its rows `places` are there."""
+    # A subclass may do more than take a part.
     while type(X) is Subset:
         places = [int(X.indices[i]) for i in places]
         X = X.dataset
@@ -74,7 +72,7 @@ def _flat(X: Any) -> tuple[Any, Any]:
 
 
 def _parts(X: Any) -> list[tuple[Any, Any]]:
-    base, places = _flat(X)
+    base, places = _flat(X, range(n_rows(X)))
     if type(base) is ConcatDataset and places == range(len(base)):
         return [part for inner in base.datasets for part in _parts(inner)]
     return [(base, places)]
@@ -96,7 +94,7 @@ def dataset_labels(dataset: Any) -> NDArray:
 
     Raises `ValueError` where its items are no pairs.
     """
-    base, places = _flat(dataset)
+    base, places = _flat(dataset, range(n_rows(dataset)))
     targets = getattr(base, "targets", None)
     if targets is not None and len(targets) == len(base) and getattr(base, "target_transform", None) is None:
         return np.asarray(targets)[np.asarray(places, dtype=np.intp)]

@@ -39,12 +39,14 @@ def _(first: pd.DataFrame, second: Any) -> pd.DataFrame:
             "New samples must have the columns of the labelled ones, in the same order. "
             f"Got {names} instead of {list(first.columns)}."
         )
+    if isinstance(second, pd.DataFrame) and list(first.dtypes) == list(second.dtypes):
+        return pd.concat([first, second])
     columns = _columns_of(second, first.shape[1])
     values = {i: stack_columns(first.iloc[:, i], columns[i], first.columns[i]) for i in range(first.shape[1])}
     stacked = pd.DataFrame(values, index=_joint_index(first, second), copy=False)
     stacked.columns = first.columns
     stacked.attrs = dict(first.attrs)
-    return stacked if type(first) is pd.DataFrame else first._constructor(stacked)
+    return stacked if type(first) is pd.DataFrame else type(first)(stacked)
 
 
 def _columns_of(rows: Any, width: int) -> list[Any]:

@@ -55,11 +55,14 @@ def _block_keys(rows: NDArray) -> list[bytes]:
             if kind in "iu" and itemsize == 8
             else np.ones(len(rows), bool)
         )
-    keys = _sliced(narrow)
     # What float32 does not hold is told by its doubles, and what these do not hold by its integers.
-    for others, prefix, where in ((wide, b"", ~is_narrow), (rows, b"i", ~is_wide)):
+    parts = ((narrow, b"", is_narrow & is_wide), (wide, b"", is_wide & ~is_narrow), (rows, b"i", ~is_wide))
+    keys = [b""] * len(rows)
+    for values, prefix, where in parts:
         at = np.flatnonzero(where)
-        for i, key in zip(at.tolist(), _sliced(others[at], prefix)):
+        if len(at) == len(rows):
+            return _sliced(values, prefix)
+        for i, key in zip(at.tolist(), _sliced(values[at], prefix)):
             keys[i] = key
     return keys
 

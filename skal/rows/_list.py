@@ -29,7 +29,7 @@ def _(X: Any, idx: Any) -> Any:
 def _(first: Any, second: Any) -> list[Any]:
     if isinstance(second, (list, tuple, range)):
         return [*first, *second]
-    if isinstance(second, np.ndarray) and second.ndim == 1:
+    if getattr(second, "ndim", 0) == 1 and hasattr(second, "tolist"):
         # Python's own values, as those before them are.
         return [*first, *second.tolist()]
     return [*first, *(take_rows(second, i) for i in range(n_rows(second)))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,8 +43,8 @@ def _joint_object(first: NDArray, second: NDArray) -> np.dtype:
     if first.dtype.kind in _TEXTS and all(isinstance(value, str) for value in second.flat):
         return np.result_type(first.dtype, second.astype(np.str_).dtype) if second.size else first.dtype
     if first.dtype.kind in _NUMBERS + _TEXTS and second.size:
-        what = "numbers" if first.dtype.kind in _NUMBERS else "text"
-        odd = next(value for value in second.flat if not isinstance(value, (str, float, int)) or what == "numbers")
+        what, kind = ("numbers", numbers.Number) if first.dtype.kind in _NUMBERS else ("text", str)
+        odd = next((value for value in second.flat if not isinstance(value, kind)), second.flat[0])
         raise ValueError(f"New rows must hold {what}, as the labelled ones do. Got {type(odd).__name__} {odd!r}.")
     return np.dtype(object) if "O" in (first.dtype.kind, second.dtype.kind) else np.result_type(first, second)
 
