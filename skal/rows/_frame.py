@@ -194,7 +194,10 @@ def label_rows(first: Any, second: Any, X_new: Any) -> Any:
     """
     width = _label_width(first)
     values = second
-    if width != _label_width(second):
+    if isinstance(first, pd.DataFrame) and isinstance(second, pd.DataFrame) and width == second.shape[1] == 1:
+        # One column needs no name to be told from others.
+        values = second.set_axis(first.columns, axis=1)
+    elif width != _label_width(second):
         array = np.asarray(second)
         if array.ndim == 2 and array.shape[1] == 1 and width == 0:
             values = array[:, 0]

@@ -90,6 +90,9 @@ def test_a_subclass_of_subset_keeps_what_it_does():
         def __getitem__(self, i):
             return 2 * super().__getitem__(i)
 
+        def __getitems__(self, indices):
+            return [self[i] for i in indices]
+
     X = Doubled(Samples(), [1, 2])
     assert values(stack_rows(X, X)) == [2, 4, 2, 4] and values(take_rows(X, [1])) == [4]
 

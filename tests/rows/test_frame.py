@@ -44,7 +44,7 @@ def test_columns_keep_their_dtypes(make):
     assert list(stacked.dtypes) == list(mixed().dtypes) and list(stacked.columns) == list(mixed().columns)
     for name in stacked:
         old, new = stacked[name].iloc[:2].tolist(), stacked[name].iloc[2:].tolist()
-        assert all(a == b or (pd.isna(a) and pd.isna(b)) for a, b in zip(old, new)), name
+        assert all((pd.isna(a) and pd.isna(b)) or a == b for a, b in zip(old, new)), name
     assert list(stacked.index[:2]) == ["r0", "r1"]
 
 
@@ -66,7 +66,7 @@ def test_texts_of_an_array_are_read_as_the_columns_hold_them():
         (pd.DataFrame({"x": pd.array([1], "Int64")}), np.array([[0.5]]), "Float64", 0.5),
         (pd.DataFrame({"x": [1]}), pd.DataFrame({"x": pd.array([5], "Int64")}), "Int64", 5),
         (pd.DataFrame({"x": [1.0]}), np.array([[None]]), "float64", None),
-        (pd.DataFrame({"x": np.array(["a"], object)}), np.array([[3]]), "object", 3),
+        (pd.DataFrame({"x": pd.Series(["a"], dtype=object)}), np.array([[3]]), "object", 3),
     ],
 )
 def test_numbers_are_promoted(first, second, dtype, last):

@@ -32,7 +32,7 @@ from skal.rows import as_dense, batch_keys, flat_numeric, is_finite, like, row_b
 def test_no_value_is_rounded_or_wrapped(first, second, dtype):
     stacked = stack_rows(first, second)
     assert stacked.dtype == dtype and stacked.shape == (2, 1)
-    value = float(torch.as_tensor(np.asarray(second))[-1] if not isinstance(second, torch.Tensor) else second[-1])
+    value = float(second[-1]) if isinstance(second, torch.Tensor) else float(np.asarray(second)[-1, 0])
     assert float(stacked[-1]) == pytest.approx(value, rel=1e-6)
     assert float(stacked[0]) == float(first[0])
 
@@ -85,5 +85,5 @@ def test_numbers():
 
 def test_keys_of_a_batch_tell_dtypes_apart():
     X = torch.ones(2, 3)
-    keys = [batch_keys(b"net", batch)[0] for batch in (X, X.double(), X.bfloat16(), X.half(), {"a": X})]
+    keys = [batch_keys(b"net", batch)[0] for batch in (X, X.double(), X.bfloat16(), X.half(), {"a": X, "b": X})]
     assert len(set(keys)) == 5 and batch_keys(b"net", X) == batch_keys(b"net", X.numpy()) != batch_keys(b"other", X)
