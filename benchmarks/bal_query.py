@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from skal.learners import ActiveLearner
-from skal.rows import sample_keys
+from skal.rows import row_keys
 from skal.strategies import BAL, cluster_distance_difference
 
 
@@ -70,7 +70,7 @@ def main():
             query, _ = timed(learner.query, pool, n_instances=500)
             proba, _ = timed(learner.predict_proba, pool)
             product, _ = timed(np.matmul, pool, centers)
-            hashes, _ = timed(sample_keys, pool)
+            hashes, _ = timed(row_keys, pool)
             rows.append((query, proba, product, hashes))
         kmeans, fitted = timed(KMeans(k, n_init="auto", random_state=0).fit, np.vstack([pool, X[start]]))
         cdd, _ = timed(cluster_distance_difference, pool, fitted.cluster_centers_)

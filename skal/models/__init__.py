@@ -15,7 +15,7 @@ from ._skorch import SkorchModel, casting, is_plain_net, is_skorch, net_head, ne
 
 from ._clones import clone_samples, one_class_proba
 from ._fgsm import Clip, check_epsilon, check_in_range, check_weight_of_loss, fgsm, gradient_model, parse_clip
-from ._heads import find_submodule, first_output, heads_watched, last_linear
+from ._heads import find_submodule, heads_watched, last_linear
 from ._tags import input_tags, takes_missing
 from ._unwrap import Unwrapped, is_fitted
 
@@ -40,7 +40,6 @@ __all__ = [
     "clone_samples",
     "fgsm",
     "find_submodule",
-    "first_output",
     "gradient_model",
     "heads_watched",
     "input_tags",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,20 +10,9 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-__all__ = ["Calls", "explains", "find_submodule", "first_output", "heads_watched", "last_linear"]
+__all__ = ["Calls", "explains", "find_submodule", "heads_watched", "last_linear"]
 
 Call = dict[str, torch.Tensor]
-
-
-def first_output(output: Any) -> Any:
-    """The logits in what a module answers: itself, the first of several, or what is called `logits`."""
-    if isinstance(output, torch.Tensor):
-        return output
-    if isinstance(output, Mapping):
-        return output["logits"] if "logits" in output else next(iter(output.values()))
-    if isinstance(getattr(output, "logits", None), torch.Tensor):
-        return output.logits
-    return output[0] if isinstance(output, (tuple, list)) else output
 
 
 def find_submodule(module: nn.Module, name: str) -> nn.Module:

@@ -16,17 +16,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import validate_data
 from skorch.callbacks import Callback
 from torch import nn
 
-from ..rows import n_rows, net_input
+from ..rows import column_names, n_rows, net_input
 from ..utils._compat import Dropout, net_parts, plain_module, predict_nonlinearity
 from ..utils._random import sklearn_seed
-from ..utils._torch import kept_modes, torch_rng
+from ..utils._torch import first_output, kept_modes, torch_rng
 from ._base import Head, Model, Outputs, register_model
 from ._clones import opinion_of, points, seeded_clone, train
 from ._detector import is_detector
-from ._heads import explains, find_submodule, first_output, heads_watched, last_linear
+from ._heads import explains, find_submodule, heads_watched, last_linear
 from ._linear import weight_noise
 
 __all__ = ["SkorchModel", "casting", "is_plain_net", "is_skorch", "net_head", "net_labels", "net_outputs"]
@@ -278,6 +279,8 @@ def net_outputs(
     net.check_is_fitted()
     if n_rows(X) == 0:
         raise ValueError(f"X must hold at least one sample. Got an empty X for {type(net).__name__}.")
+    if hasattr(net, "feature_names_in_") and column_names(X) is not None:
+        validate_data(net, X, reset=False, skip_check_array=True)
     module = plain_module(net)
     X = net_input(X, module)
     to_proba = predict_nonlinearity(net)

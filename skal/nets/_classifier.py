@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
-from ..models import Outputs, first_output, net_outputs
-from ..rows import as_net_input, check_finite, feature_shape, n_rows, take_rows
+from ..models import Outputs, net_outputs
+from ..rows import check_finite, column_names, dataset_labels, feature_shape, n_rows, net_input, read_rows
 from ..utils._arrays import blocks
 from ..utils._compat import plain_module
-from ..utils._torch import kept_modes, torch_rng
+from ..utils._torch import first_output, kept_modes, torch_rng
 from ._backbone import check_weights
-from ._data import dataset_labels, is_training_data
+from ._data import is_training_data
 from ._features import parse_bytes
 from ._labels import as_labels, check_weight, encode, match_classes, sorted_labels
 from ._plumbing import NetPlumbing, as_tensor, detached
@@ -88,6 +88,8 @@ class DeepClassifier(NetPlumbing):
         The network in use.
     n_features_in_ : int
         Only for 2-D `X`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where `X` is a table; a table with its columns in another order is an error.
     history : skorch.History
 
     See Also
@@ -296,12 +298,16 @@ class DeepClassifier(NetPlumbing):
         return self
 
     def _cast(self, X: Any) -> Any:
-        return detached(as_net_input(X, self.module_))
+        return detached(net_input(X, self.module_))
 
     def _remember_shape(self, X: Any) -> None:
         shape = feature_shape(X)
         self.input_shape_ = shape
-        self.__dict__.pop("n_features_in_", None)
+        for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+        names = column_names(X)
+        if names and all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.asarray(names, dtype=object)
         if shape is not None and len(shape) == 1:
             self.n_features_in_ = shape[0]
 
@@ -309,6 +315,8 @@ class DeepClassifier(NetPlumbing):
         if n_rows(X) == 0:
             raise ValueError(f"X must hold at least one sample. Got an empty X for {type(self).__name__}.")
         check_finite(X)
+        if fitted:
+            self._check_names(column_names(X))
         expected, shape = self.__dict__.get("input_shape_") if fitted else None, feature_shape(X)
         if expected is None or shape is None:
             return
@@ -318,6 +326,17 @@ class DeepClassifier(NetPlumbing):
             )
         if len(shape) != len(expected):
             raise ValueError(f"X must hold samples of shape {expected}, as in fit. Got shape {shape} instead.")
+
+    def _check_names(self, names: list[Any] | None) -> None:
+        """Columns are taken by position, so they must stand where they stood in `fit`."""
+        known = self.__dict__.get("feature_names_in_")
+        if known is None or names is None or names == known.tolist():
+            return
+        what = "in another order" if set(names) == set(known) else "other columns"
+        raise ValueError(
+            f"The feature names should match those that were passed during fit. X has {what}: {_few(names)} instead "
+            f"of {_few(known.tolist())}."
+        )
 
     # ---------------------------------------------------------------- answers
 
@@ -396,8 +415,7 @@ class DeepClassifier(NetPlumbing):
             for block in blocks(len(data), size):
                 x = data[block].to(self.device).clone().requires_grad_(True)
                 target = codes[block].to(self.device)
-                output = self.module_(x)
-                output = first_output(output)
+                output = first_output(self.module_(x))
                 if isinstance(self.criterion_, nn.CrossEntropyLoss):
                     loss = F.cross_entropy(output, target, reduction="sum")
                 else:
@@ -409,9 +427,12 @@ class DeepClassifier(NetPlumbing):
 
 def _first_rows(X: Any) -> Any:
     """One or two samples of `X`, as a batch."""
-    if not isinstance(X, Dataset):
-        return take_rows(X, np.arange(min(2, n_rows(X))))
-    sample = X[0][0] if isinstance(X[0], (tuple, list)) else X[0]
-    if isinstance(sample, Mapping):
-        return {key: np.asarray(value)[None] for key, value in sample.items()}
-    return np.asarray(sample)[None]
+    if isinstance(X, Dataset):
+        # One: the samples of a Dataset need not be of one size.
+        return default_collate(read_rows(X, slice(0, 1)))
+    # Positions, not a slice: a copy may be written to.
+    return read_rows(X, np.arange(min(2, n_rows(X))))
+
+
+def _few(names: list[Any]) -> str:
+    return f"{names[:8]}".replace("]", ", ...]") if len(names) > 8 else f"{names}"

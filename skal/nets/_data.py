@@ -15,7 +15,6 @@ __all__ = [
     "INPUT",
     "WEIGHT",
     "PackedData",
-    "dataset_labels",
     "image_tensor",
     "is_packed",
     "is_training_data",
@@ -70,24 +69,6 @@ def is_training_data(X: Any) -> bool:
     """Whether `X` was made for training, so that its batches hold codes in the place of labels."""
     data = _packed(X)
     return data is not None and data.codes is not None
-
-
-def dataset_labels(dataset: Any) -> NDArray:
-    """The labels of a torch Dataset that yields pairs (sample, label): its `targets`, or one pass over it."""
-    targets = getattr(dataset, "targets", None)
-    if targets is not None and len(targets) == len(dataset):
-        return np.asarray(targets)
-    labels = []
-    for i in range(len(dataset)):
-        item = dataset[i]
-        if not isinstance(item, (tuple, list)) or len(item) != 2:
-            raise ValueError(
-                "y must hold one label per sample, or X must be a Dataset of pairs (sample, label). "
-                f"Got y=None and a {type(dataset).__name__} of {type(item).__name__}."
-            )
-        label = item[1]
-        labels.append(label.item() if isinstance(label, (torch.Tensor, np.generic)) else label)
-    return np.asarray(labels)
 
 
 def image_tensor(image: Any, name: str) -> torch.Tensor:

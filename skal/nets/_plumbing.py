@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from skorch.dataset import Dataset as SkorchDataset
+from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 from torch import nn
 from torch.utils.data import Dataset
 
-from ..models import find_submodule, first_output, last_linear
-from ..rows import as_net_input, feature_shape
+from ..exceptions import TrainingDivergedError
+from ..models import find_submodule, last_linear
+from ..rows import feature_shape, is_finite, net_input
 from ..utils._compat import BatchNorm, plain_module
-from ..utils._torch import kept_modes, torch_rng
+from ..utils._torch import first_output, kept_modes, torch_rng
 from ._backbone import build_module, check_images
 from ._data import FEATURES, INPUT, WEIGHT, PackedData, is_packed
 from ._features import backbone_features, fingerprint, parse_bytes
@@ -129,7 +132,7 @@ class NetPlumbing(RepeatableClassifier):
 
     def _prepared(self, X: Any) -> Any:
         """`X` cast for the module; tensors (sharing memory) unless a user's own dataset class may want arrays."""
-        X = detached(as_net_input(X, self.module_))
+        X = detached(net_input(X, self.module_))
         if self.dataset is not SkorchDataset:
             return X
         return {key: as_tensor(value) for key, value in X.items()} if isinstance(X, Mapping) else as_tensor(X)
@@ -142,7 +145,7 @@ class NetPlumbing(RepeatableClassifier):
         settings = sorted(self.get_params_for("module").items())
         prefix = fingerprint(module, str(self.head_name_), str(self.device), settings)
 
-        batches = (as_net_input(batch[INPUT], module) for batch, _ in self.get_iterator(data, training=False))
+        batches = (net_input(batch[INPUT], module) for batch, _ in self.get_iterator(data, training=False))
         with torch_rng(device=self.device), torch.no_grad(), kept_modes(module):
             module.eval()
             return backbone_features(
@@ -158,9 +161,43 @@ class NetPlumbing(RepeatableClassifier):
         if isinstance(x, Mapping):
             x = {key: value for key, value in x.items() if key != WEIGHT}
             if FEATURES in x:
-                return self._head()(to_tensor(x[FEATURES], device=self.device))
+                head = self._head()
+                # Features are kept in float32, also for a module in half precision.
+                return head(net_input(to_tensor(x[FEATURES], device=self.device), head))
             x = x.get(INPUT, x)
-        return super().infer(as_net_input(x, self.module_), **fit_params)
+        output = super().infer(net_input(x, self.module_), **fit_params)
+        # skorch passes tensors and plain tuples on.
+        return output if type(output) is tuple else first_output(output)
+
+    def _settled(self, output: Any, batch: Any) -> Any:
+        """Outputs in single precision at least, since NumPy has no bfloat16; not finite only where weights are not."""
+        logits = first_output(output)
+        if not is_finite(logits):
+            self._check_batch(batch)
+        if logits.is_floating_point() and logits.dtype.itemsize < 4:
+            logits = logits.float()
+        return (logits, *output[1:]) if isinstance(output, tuple) else logits
+
+    def _check_batch(self, batch: Any) -> None:
+        """Raise where the samples of a batch are to blame for what the module made of them.
+
+        Samples of a Dataset are seen here for the first time, and others are looked at only when something is wrong.
+        """
+        samples = unpack_data(batch)[0]
+        if not is_finite(samples):
+            raise ValueError(f"X contains NaN or infinity: {type(self).__name__} takes samples of finite numbers only.")
+
+    def train_step(self, batch: Any, **fit_params: Any) -> Any:
+        """One step of the optimizer; a loss that is not finite ends the training."""
+        step = super().train_step(batch, **fit_params)
+        loss = float(step["loss"].detach())
+        if not math.isfinite(loss):
+            self._check_batch(batch)
+            raise TrainingDivergedError(
+                f"The loss of {type(self).__name__} must be finite. Got {loss} in epoch {len(self.history)}: lower lr, "
+                f"which is {self.lr}, or clip gradients with skorch.callbacks.GradientNormClipping."
+            )
+        return step
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False, **kwargs: Any) -> Any:
         """Mean loss of a batch, weighted where the batch carries weights."""

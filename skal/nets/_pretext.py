@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ..models import find_submodule
-from ..rows import as_net_input, check_finite
+from ..rows import check_finite, net_input
 from ..utils._arrays import blocks
 from ..utils._compat import Interval, validate_parameter_constraints
 from ..utils._torch import kept_modes, resolve_device, torch_rng
@@ -260,7 +260,7 @@ class RotationPretext(TransformerMixin, BaseEstimator):
         with torch_rng(device=device), kept_modes(module), torch.no_grad():
             module.eval()
             for rows in blocks(len(images), self.batch_size):
-                yield module, as_net_input(images[rows].to(device), module)
+                yield module, net_input(images[rows].to(device), module)
 
 
 class _RotationNet(RepeatableClassifier):
@@ -309,7 +309,7 @@ class _RotationNet(RepeatableClassifier):
             self.notify("on_train_end", X=images, y=None)
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
-        return _logits(self.module_, _rotated(as_net_input(x.to(self.device), self.module_)))
+        return _logits(self.module_, _rotated(net_input(x.to(self.device), self.module_)))
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, *args: Any, **kwargs: Any) -> Any:
         return self.criterion_(y_pred, _rotations(X).to(y_pred.device))

@@ -9,9 +9,9 @@ import torch
 from skorch.utils import to_tensor
 from torch import nn
 
-from ..models import first_output, heads_watched
-from ..rows import as_net_input
-from ..utils._torch import kept_modes, torch_rng
+from ..models import heads_watched
+from ..rows import net_input
+from ..utils._torch import first_output, kept_modes, torch_rng
 
 __all__ = ["BACKBONE_BLOCK", "probe_module", "run_backbone"]
 
@@ -51,7 +51,7 @@ def probe_module(module: nn.Module, rows: Any, layer: str | None, *, frozen: boo
     With `frozen`, raises `ValueError` where the module's output is not that of its head.
     """
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
-    x = to_tensor(as_net_input(rows, module), device=device)
+    x = to_tensor(net_input(rows, module), device=device)
     with torch_rng(device=device), kept_modes(module), torch.no_grad(), heads_watched(module, layer) as calls:
         module.eval()
         try:
@@ -77,4 +77,4 @@ def probe_module(module: nn.Module, rows: Any, layer: str | None, *, frozen: boo
             f"{type(module).__name__}'s is not: end it in an nn.Linear, or name the submodule it "
             "ends in by embedding_layer."
         )
-    return int(output.shape[1]), head or calls.last_linear()
+    return int(output.shape[1]), head if head is not None else calls.last_linear()

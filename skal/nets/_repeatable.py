@@ -166,7 +166,11 @@ class RepeatableNet(NeuralNet):
         """Outputs of the module by batches, in the order of `X` (skorch may shuffle if `training`)."""
         self.check_is_fitted()
         for batch in self.get_iterator(self.get_dataset(X), training=False):
-            yield to_device(self.evaluation_step(batch, training=training), device=device)
+            yield self._settled(to_device(self.evaluation_step(batch, training=training), device=device), batch)
+
+    def _settled(self, output: Any, batch: Any) -> Any:
+        """What `forward_iter` yields of the output for `batch`; a subclass may look at it."""
+        return output
 
 
 class RepeatableClassifier(RepeatableNet, NeuralNetClassifier):

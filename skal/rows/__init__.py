@@ -1,27 +1,48 @@
-"""What is true of any container of samples."""
+"""What is true of any container of samples: generics, and one file per kind of container."""
 
-from ._checks import check_finite, check_training_data, feature_shape
-from ._dense import as_dense, like, stack_copies, working_dtype
-from ._keys import batch_keys, content_keys, sample_keys
-from ._net_input import as_net_input
-from ._rows import drop_rows, n_rows, stack_rows, take_rows
+from . import _array, _dataset, _dict, _frame, _list, _sparse, _tensor  # noqa: F401  (each registers its kind)
+from ._checks import check_finite, check_training_data
+from ._dataset import dataset_labels
+from ._dense import as_dense, flat_numeric, stack_copies, working_dtype
+from ._frame import label_rows
+from ._generics import (
+    column_names,
+    drop_rows,
+    feature_shape,
+    is_finite,
+    like,
+    n_rows,
+    numbers_of,
+    read_rows,
+    row_blocks,
+    row_keys,
+    stack_rows,
+    take_rows,
+)
+from ._keys import batch_keys
+from ._net_input import net_input
 
 __all__ = [
     "as_dense",
-    "as_net_input",
+    "batch_keys",
     "check_finite",
     "check_training_data",
-    "content_keys",
+    "column_names",
+    "dataset_labels",
     "drop_rows",
     "feature_shape",
+    "flat_numeric",
+    "is_finite",
+    "label_rows",
     "like",
     "n_rows",
+    "net_input",
+    "numbers_of",
+    "read_rows",
+    "row_blocks",
     "row_keys",
-    "sample_keys",
     "stack_copies",
     "stack_rows",
     "take_rows",
     "working_dtype",
 ]
-
-from ._shim import flat_numeric, net_input, row_blocks, row_keys  # noqa

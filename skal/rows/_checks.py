@@ -2,79 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
-import torch
-from sklearn.utils import assert_all_finite, check_consistent_length, check_X_y
+from sklearn.utils import check_consistent_length
 
-from ._rows import n_rows
+from ._generics import column_names, generic, is_finite, n_rows, take_rows
 
-__all__ = ["check_finite", "check_training_data", "feature_shape"]
+__all__ = ["check_finite", "check_training_data"]
 
-
-def feature_shape(X: Any) -> tuple[int, ...] | None:
-    """Shape of one sample where `X` states it (arrays, frames, sparse matrices, tensors), else None."""
-    shape = getattr(X, "shape", None)
-    return None if shape is None else tuple(int(size) for size in shape[1:])
+_ADVICE = "pass force_all_finite=False where the estimator takes missing values"
 
 
-def check_finite(X: Any, name: str = "X") -> None:
-    """Raise `ValueError` where numeric `X` holds NaN or infinity. What holds no floats passes."""
-    if isinstance(X, dict):
-        for key, value in X.items():
-            check_finite(value, f"{name}[{key!r}]")
-    elif isinstance(X, torch.Tensor):
-        if X.is_floating_point() and not bool(torch.isfinite(X).all()):
-            raise ValueError(f"{name} contains NaN or infinity.")
-    elif isinstance(X, pd.DataFrame):
-        floats = X.select_dtypes(include="floating")
-        if floats.shape[1]:
-            check_finite(floats.to_numpy(dtype=np.float64, na_value=np.nan), name)
-    elif sp.issparse(X):
-        # The rows of lil and dok are Python lists and dicts.
-        check_finite(X.tocsr().data if X.format in ("lil", "dok") else X.data, name)
-    elif _is_ragged(X):
-        for i, row in enumerate(X):
-            check_finite(row, f"{name}[{i}]")
-    elif isinstance(X, np.ndarray) and X.dtype.kind == "f":
-        assert_all_finite(X, input_name=name)
+def check_finite(X: Any, name: str = "X", *, advice: str = "") -> None:
+    """Raise `ValueError` where `X` holds NaN or infinity, or another missing value.
+
+    The message says where (`X['key']`, `X[3]`, the column of a frame), and ends with `advice`. What holds no floats
+    passes, and so does a Dataset, which is not read.
+    """
+    if not is_finite(X):
+        raise ValueError(f"{_place(X, name)}{': ' + advice if advice else ''}.")
 
 
-def _is_ragged(X: Any) -> bool:
-    """A list (or object array) of arrays, such as images of different size, which makes no rectangular array."""
-    is_list = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
-    return is_list and any(isinstance(row, (np.ndarray, torch.Tensor)) for row in X[:1])
+@generic
+def _place(X: Any, name: str) -> str:
+    for column in column_names(X) or ():
+        if not is_finite(X[column]):
+            return f"{name} contains NaN or infinity in the column {column!r}"
+    return f"{name} contains NaN or infinity"
+
+
+@_place.register(Mapping)
+def _(X: Any, name: str) -> str:
+    return next(_place(X[key], f"{name}[{key!r}]") for key in X if not is_finite(X[key]))
+
+
+@_place.register(list)
+@_place.register(tuple)
+def _(X: Any, name: str) -> str:
+    i, row = next((i, row) for i, row in enumerate(X) if not is_finite(row))
+    return _place(row, f"{name}[{i}]")
+
+
+@_place.register(np.ndarray)
+def _(X: Any, name: str) -> str:
+    if X.dtype == object and X.ndim == 1:
+        return _place(list(X), name)
+    return _place.dispatch(object)(X, name)
 
 
 def check_training_data(X: Any, y: Any, *, ensure_all_finite: bool = True) -> None:
-    """Check samples and labels as modAL does, on every scikit-learn: lengths, finiteness, nothing converted."""
+    """Check samples and labels on their way into a labelled set; nothing is converted.
+
+    Parameters
+    ----------
+    X : container of n samples
+        A frame is looked at column by column, whatever dtypes stand beside each other.
+    y : container of n labels, of one axis or with a column for each output; a list of dicts for detection
+    ensure_all_finite : bool, default=True
+        Whether NaN, infinity and other missing values in `X` are an error; in `y` they are.
+
+    Raises
+    ------
+    ValueError
+        No sample, lengths that differ, missing values.
+    TypeError
+        `X` or `y` is no collection.
+    """
     if y is None:
         raise ValueError("y must hold one label per sample. Got None instead.")
     if n_rows(X) == 0:
         raise ValueError("X must hold at least one sample. Got an empty X.")
-    rectangular = isinstance(X, (np.ndarray, pd.DataFrame, list)) or sp.issparse(X)
-    if rectangular and not _is_ragged(X) and not _is_targets(y):
-        check_X_y(
-            X,
-            y,
-            accept_sparse=True,
-            ensure_2d=False,
-            allow_nd=True,
-            multi_output=True,
-            dtype=None,
-            ensure_all_finite=ensure_all_finite,
-        )
-        return
     if n_rows(X) != n_rows(y):
         check_consistent_length(np.empty(n_rows(X)), np.empty(n_rows(y)))
     if ensure_all_finite:
-        check_finite(X)
-
-
-def _is_targets(y: Any) -> bool:
-    """Detection targets: a list (or object array) of dicts, one for each image."""
-    is_list = isinstance(y, (list, tuple)) or (isinstance(y, np.ndarray) and y.dtype == object and y.ndim == 1)
-    return is_list and any(isinstance(target, dict) for target in y[:1])
+        check_finite(X, advice=_ADVICE)
+    # Targets of detection, one dict for each image, are the detector's to check.
+    if not isinstance(take_rows(y, 0), Mapping) and not is_finite(y):
+        raise ValueError("y must hold one label per sample. Got missing values (None, NaN or infinity) in y.")

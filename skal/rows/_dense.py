@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
-from ._rows import stack_rows
+from ._generics import column_names, numbers_of, stack_rows
 
-__all__ = ["as_dense", "like", "stack_copies", "working_dtype"]
+__all__ = ["as_dense", "flat_numeric", "stack_copies", "working_dtype"]
 
 
 def as_dense(X: Any, by: str) -> NDArray:
     """`X` as an array (n, ...) of numbers, of whatever dtype it has; what is an array or a tensor is not copied.
 
-    Raises `TypeError`, in the name of `by`, where `X` is sparse, a dict of inputs, a Dataset, or holds anything but
-    numbers of one shape.
+    Raises `TypeError`, in the name of `by`, where `X` is sparse, a dict of inputs, a Dataset, an array of records, or
+    holds anything but numbers of one shape.
     """
     kind = type(X).__name__
-    if sp.issparse(X) or (isinstance(X, torch.Tensor) and X.layout != torch.strided):
+    if sp.issparse(X) or getattr(X, "layout", torch.strided) != torch.strided:
         raise TypeError(f"{by} computes with raw samples, which must be dense. Got a sparse {kind}: use X.toarray().")
-    array: Any = None
-    if not isinstance(X, (Mapping, Dataset)):
-        try:
-            if isinstance(X, torch.Tensor):
-                X = X.detach().cpu()
-                array = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
-            elif isinstance(X, pd.DataFrame):
-                array = X.to_numpy() if all(pd.api.types.is_numeric_dtype(dtype) for dtype in X.dtypes) else None
-            elif isinstance(X, (list, tuple)) and len(X) and isinstance(X[0], torch.Tensor):
-                array = np.stack([row.detach().cpu().numpy() for row in X])
-            else:
-                array = np.asarray(X)
-            if array is not None and array.dtype == object:
-                array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            array = None
-    if array is None or array.dtype.kind not in "fiub" or array.ndim < 2:
+    array = numbers_of(X)
+    if array is None or array.ndim < 2:
+        named = f"an {kind} of records, {column_names(X)}" if isinstance(X, np.ndarray) and column_names(X) else kind
         raise TypeError(
             f"{by} computes with raw samples, which must be an array, tensor or DataFrame of numbers (n, ...). "
-            f"Got {kind}."
+            f"Got {named}."
         )
     return array
+
+
+def flat_numeric(X: Any) -> NDArray | None:
+    """Numeric `X` as a dense array (n, d) in native byte order, or None where it is not numeric.
+
+    Sparse matrices become dense. Texts, dicts of inputs, Datasets and samples of different shape are None.
+    """
+    array = numbers_of(X)
+    if array is None or array.ndim == 0:
+        return None
+    return array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 def working_dtype(array: NDArray) -> type[np.floating]:
@@ -57,13 +52,4 @@ def working_dtype(array: NDArray) -> type[np.floating]:
 
 def stack_copies(X: Any, copies: Any) -> Any:
     """Copies below the samples that they were made of; integers become the floats that the copies are."""
-    return stack_rows(X.to(copies.dtype) if isinstance(X, torch.Tensor) else X, copies)
-
-
-def like(X: Any, array: NDArray) -> Any:
-    """`array` in the kind of container that `X` is: a DataFrame with its columns, a tensor on its device, an array."""
-    if isinstance(X, pd.DataFrame):
-        return pd.DataFrame(array, columns=X.columns)
-    if isinstance(X, torch.Tensor):
-        return torch.from_numpy(np.ascontiguousarray(array)).to(X.device)
-    return array
+    return stack_rows(X, copies)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
 import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-__all__ = ["as_net_input"]
+from ._dict import rebuilt
+from ._generics import generic, is_finite, n_rows, numbers_of, take_rows
+
+__all__ = ["net_input"]
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".heic", ".npy")
+# NumPy has no bfloat16: samples for such a module are tensors.
+_ARRAYS = {torch.float64: np.float64, torch.float32: np.float32, torch.float16: np.float16}
 
 
-def as_net_input(X: Any, module: nn.Module | None = None) -> Any:
+def net_input(X: Any, module: nn.Module | None = None) -> Any:
     """`X` as a module accepts it; what fits already is returned uncopied.
 
     Parameters
@@ -28,10 +35,17 @@ def as_net_input(X: Any, module: nn.Module | None = None) -> Any:
         Its first floating parameter gives the dtype; float32 without one. Where it holds an `nn.Embedding`,
         integers are token ids and become int64 instead.
 
+    Returns
+    -------
+    array, tensor, dict of these, or the Dataset
+        A tensor, too, for a module in bfloat16, which NumPy does not have.
+
     Raises
     ------
     TypeError
-        `X` holds no numbers, or a list of samples of different shape.
+        `X` holds no numbers, or a list of samples of different shape, or paths of files.
+    ValueError
+        A value beyond the range of the module's dtype, which would become infinite.
     """
     dtype, has_tokens = torch.float32, False
     if module is not None:
@@ -40,41 +54,80 @@ def as_net_input(X: Any, module: nn.Module | None = None) -> Any:
     return _cast(X, dtype, has_tokens)
 
 
+@generic
 def _cast(X: Any, dtype: torch.dtype, has_tokens: bool) -> Any:
-    if isinstance(X, Dataset):
-        return X
-    if isinstance(X, dict):
-        return type(X)({key: _cast(value, dtype, has_tokens) for key, value in X.items()})
-    if isinstance(X, torch.Tensor):
-        is_integer = not X.is_floating_point() and X.dtype != torch.bool
-        X = X if X.layout == torch.strided else X.to_dense()
-        return X.to(torch.int64 if has_tokens and is_integer else dtype)
-    if isinstance(X, pd.DataFrame) and any(not pd.api.types.is_numeric_dtype(kind) for kind in X.dtypes):
-        raise TypeError("X must hold numbers for a network. Got a DataFrame with other columns.")
-    if sp.issparse(X):
-        X = X.toarray()  # type: ignore[attr-defined]
-    elif isinstance(X, (pd.DataFrame, pd.Series)):
-        X = X.to_numpy(na_value=np.nan) if X.isna().to_numpy().any() else X.to_numpy()
-    elif isinstance(X, (list, tuple)) and len(X) and isinstance(X[0], torch.Tensor):
-        X = [row.detach().cpu().numpy() for row in X]
-    try:
-        array = np.asarray(X)
-        if array.dtype == object:
-            array = np.asarray(array.tolist())
-    except (TypeError, ValueError):
-        array = np.empty(0, dtype=object)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"X must be a rectangular array of numbers for a network. Got {_describe(X)}.")
+    array = numbers_of(X)
+    if array is None:
+        raise TypeError(_refusal(X))
     if has_tokens and array.dtype.kind in "iu":
         return np.ascontiguousarray(array, dtype=np.int64)
-    # NumPy has no bfloat16; torch casts such inputs batch by batch.
-    target = {torch.float64: np.float64, torch.float16: np.float16}.get(dtype, np.float32)
-    return np.ascontiguousarray(array, dtype=target)
+    if dtype not in _ARRAYS:
+        return _cast(torch.from_numpy(np.array(array)), dtype, has_tokens)
+    with np.errstate(over="ignore"):
+        cast = np.ascontiguousarray(array, dtype=_ARRAYS[dtype])
+    if _may_overflow(array, cast) and not is_finite(cast) and bool(np.any(np.isinf(cast) & np.isfinite(array))):
+        raise ValueError(_too_large(array[np.isinf(cast) & np.isfinite(array)][0], dtype))
+    return cast
 
 
-def _describe(X: Any) -> str:
-    kind = getattr(X, "dtype", None)
+@_cast.register(Dataset)
+def _(X: Any, dtype: torch.dtype, has_tokens: bool) -> Any:
+    return X
+
+
+@_cast.register(Mapping)
+def _(X: Any, dtype: torch.dtype, has_tokens: bool) -> Any:
+    return rebuilt(X, {key: _cast(X[key], dtype, has_tokens) for key in X})
+
+
+@_cast.register(torch.Tensor)
+def _(X: torch.Tensor, dtype: torch.dtype, has_tokens: bool) -> torch.Tensor:
+    is_integer = not X.is_floating_point() and X.dtype != torch.bool
+    X = X if X.layout == torch.strided else X.to_dense()
+    cast = X.to(torch.int64 if has_tokens and is_integer else dtype)
+    if _may_overflow(X, cast) and not is_finite(cast):
+        lost = cast.isinf() & X.isfinite()
+        if bool(lost.any()):
+            raise ValueError(_too_large(X[lost][0].item(), dtype))
+    return cast
+
+
+@_cast.register(list)
+@_cast.register(tuple)
+def _(X: Any, dtype: torch.dtype, has_tokens: bool) -> Any:
+    if len(X) and all(isinstance(row, Mapping) for row in X):
+        # Samples of a module with several inputs, one by one.
+        return {key: _cast([row[key] for row in X], dtype, has_tokens) for key in X[0]}
+    return _cast.dispatch(object)(X, dtype, has_tokens)
+
+
+def _may_overflow(X: Any, cast: Any) -> bool:
+    """Whether a cast can have made infinity of a number: to fewer bytes, or of integers to half precision."""
+    return X.dtype != cast.dtype and (X.dtype.itemsize > cast.dtype.itemsize or cast.dtype.itemsize == 2)
+
+
+def _too_large(value: Any, dtype: torch.dtype) -> str:
+    name = str(dtype).removeprefix("torch.")
+    return (
+        f"X must hold numbers within the range of the network's {name}. Got {float(value):g}, which is finite but too "
+        "large: scale the samples."
+    )
+
+
+def _refusal(X: Any) -> str:
+    first = take_rows(X, 0) if hasattr(X, "__len__") and n_rows(X) else None
+    if isinstance(first, os.PathLike) or (isinstance(first, str) and first.lower().endswith(_IMAGES)):
+        return (
+            f"X must hold numbers for a network. Got {type(X).__name__} of paths, such as {str(first)!r}: wrap them "
+            "in a torch Dataset that opens the images."
+        )
+    return f"X must be a rectangular array of numbers for a network. Got {_described(X, first)}."
+
+
+def _described(X: Any, first: Any) -> str:
+    name, kind = type(X).__name__, getattr(X, "dtype", None)
+    if hasattr(X, "columns"):
+        return f"{name} with other columns"
     if kind is not None:
-        return f"{type(X).__name__} of dtype {kind}"
-    name = type(X).__name__
-    return f"{name} of {type(X[0]).__name__}" if isinstance(X, (list, tuple)) and X else name
+        return f"{name} of dtype {kind}"
+    return name if first is None else f"{name} of {type(first).__name__}"

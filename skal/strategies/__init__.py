@@ -131,7 +131,7 @@ def usable_with(model: Any) -> list[str]:
     def serves(member: str) -> bool:
         return known.has_labels if member == "labeled" else known.supplies(member)
 
-    classes = [item for name in __all__ if isinstance(item := globals()[name], type)]
+    classes: list[Any] = [item for name in __all__ if isinstance(item := globals()[name], type)]
     return sorted(
         strategy.__name__
         for strategy in classes

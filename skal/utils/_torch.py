@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["kept_modes", "resolve_device", "torch_rng"]
+__all__ = ["first_output", "kept_modes", "resolve_device", "torch_rng"]
 
 
 # Torch's generators belong to the process: two threads that fork them would restore each other's state.
@@ -46,6 +46,16 @@ def torch_rng(seed: int | None = None, device: Any = "cpu") -> Iterator[None]:
                 with torch.cuda.device(index):
                     torch.cuda.manual_seed(seed)
         yield
+
+
+def first_output(output: Any) -> Any:
+    """The logits among what a module returns: its tensor, what it names `logits`, or the first of a (named) tuple."""
+    if isinstance(output, torch.Tensor):
+        return output
+    named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    if isinstance(named, torch.Tensor):
+        return named
+    return output[0] if isinstance(output, (tuple, list)) and len(output) else output
 
 
 @contextmanager

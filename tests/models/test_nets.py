@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from skal.models import is_skorch, net_head, net_outputs
-from skal.rows import as_net_input
+from skal.rows import net_input
 from skal.utils._torch import torch_rng
 
 
@@ -187,30 +187,30 @@ class TestAsNetInput:
         ],
     )
     def test_numbers_become_float32(self, make):
-        result = as_net_input(make(self.X))
+        result = net_input(make(self.X))
         assert result.dtype == np.float32 and result.flags.c_contiguous
         np.testing.assert_array_equal(result, self.X.astype(np.float32))
 
     def test_integers_are_not_scaled(self):
         images = np.array([[0, 255]], dtype=np.uint8)
-        np.testing.assert_array_equal(as_net_input(images), np.array([[0, 255]], dtype=np.float32))
+        np.testing.assert_array_equal(net_input(images), np.array([[0, 255]], dtype=np.float32))
 
     def test_no_copy_where_it_fits(self):
         X = np.ones((3, 2), dtype=np.float32)
         tensor = torch.ones(3, 2)
         dataset = TensorDataset(tensor)
-        assert np.shares_memory(as_net_input(X), X)
-        assert as_net_input(tensor) is tensor and as_net_input(dataset) is dataset
+        assert np.shares_memory(net_input(X), X)
+        assert net_input(tensor) is tensor and net_input(dataset) is dataset
 
     def test_dict_and_tokens(self):
         module = nn.ModuleList([nn.Embedding(5, 2), nn.Linear(2, 2)])
-        result = as_net_input({"tokens": np.arange(3, dtype=np.int32), "x": np.ones(3)}, module)
+        result = net_input({"tokens": np.arange(3, dtype=np.int32), "x": np.ones(3)}, module)
         assert result["tokens"].dtype == np.int64 and result["x"].dtype == np.float32
 
     @pytest.mark.parametrize("X", [["a", "b"], np.array(["a"]), [np.ones(2), np.ones(3)], pd.DataFrame({"a": ["x"]})])
     def test_no_numbers(self, X):
         with pytest.raises(TypeError, match="X must"):
-            as_net_input(X)
+            net_input(X)
 
 
 def test_torch_rng():

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset, Subset
 from ...exceptions import PoolCapabilityError, TrainingDivergedError
 from ...metrics._detection import load_pycocotools, mean_average_precision
 from ...metrics._targets import parse_targets, unique_labels
+from ...utils._compat import BatchNorm
 from ...utils._torch import kept_modes, torch_rng
 from .._backbone import channels_of, check_weights
 from .._labels import encode, match_classes, sorted_labels
@@ -409,7 +410,7 @@ class DeepDetector(RepeatableNet):
         """Loss of a batch that is not trained on; detectors tell their losses in train mode alone."""
         self._set_training(True)
         for part in self.module_.modules():
-            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            if isinstance(part, BatchNorm):
                 # The batch must not enter the running statistics.
                 part.eval()
         with torch.no_grad():

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from ...rows import as_net_input, check_finite, take_rows
+from ...rows import check_finite, feature_shape, net_input, read_rows
 from ...utils._arrays import blocks
 from ...utils._torch import resolve_device, torch_rng
 from .._backbone import check_images
@@ -40,8 +40,7 @@ class Preparation(NamedTuple):
 
 def common_size(X: Any) -> tuple[int, int] | None:
     """The size to bring images to that differ in size; None where they do not, or where `X` does not tell."""
-    is_object = isinstance(X, np.ndarray) and X.dtype == object
-    if not isinstance(X, (list, tuple)) and not is_object:
+    if feature_shape(X) or isinstance(X, Dataset):
         return None
     sizes = {tuple(np.shape(image)[1:]) for image in X}
     return (_SIDE, _SIDE) if len(sizes) > 1 else None
@@ -66,7 +65,7 @@ def feature_maps(
     target = torch.device(resolve_device(device))
     with _on_device(module, target), torch_rng(device=target), torch.no_grad():
         for rows in blocks(len(idx), batch_size):
-            x = torch.as_tensor(as_net_input(_images(X, idx[rows], preparation), module))
+            x = torch.as_tensor(net_input(_images(X, idx[rows], preparation), module))
             if check:
                 check_images(module, tuple(x.shape[1:]))
             yield [output.float() for output in _run(module, layers, x.to(target))]
@@ -147,13 +146,9 @@ def smallest_map(shapes: list[tuple[int, ...]], layers: list[str]) -> tuple[int,
 
 
 def _images(X: Any, idx: NDArray, preparation: Preparation) -> Any:
-    is_dataset = isinstance(X, Dataset)
-    is_list = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object)
-    if not is_dataset and not is_list and preparation == Preparation():
-        return take_rows(X, idx)
-    samples = [X[int(i)] for i in idx]
-    if is_dataset:
-        samples = [sample[0] if isinstance(sample, (tuple, list)) else sample for sample in samples]
+    samples = read_rows(X, idx)
+    if feature_shape(X) and preparation == Preparation():
+        return samples
     images = [_prepared(image_tensor(image, f"X[{i}]"), preparation) for i, image in zip(idx, samples)]
     sizes = sorted({tuple(image.shape) for image in images})
     if len(sizes) > 1:

@@ -1,0 +1,167 @@
+"""NumPy arrays, memory maps, structured arrays, and object arrays of whatever they hold."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..utils._arrays import blocks
+from ._generics import as_index, column_names, is_finite, n_rows, numbers_of, row_keys, stack_rows, take_rows
+from ._keys import content, digest, numeric_keys, table_keys
+from ._promote import joint_dtype
+
+__all__ = ["stack_arrays"]
+
+_BLOCK_VALUES = 1 << 20
+
+
+@take_rows.register(np.ndarray)
+def _(X: NDArray, idx: Any) -> Any:
+    return X[as_index(idx, n_rows(X))]
+
+
+@stack_rows.register(np.ndarray)
+def _(first: NDArray, second: Any) -> NDArray:
+    if first.dtype.names is not None:
+        return _stack_records(first, second)
+    array: Any = second if isinstance(second, np.ndarray) else None
+    if array is None:
+        array = numbers_of(second)
+    try:
+        array = np.asarray(second) if array is None else array
+    except ValueError:
+        raise ValueError(
+            f"New samples must have the shape of the labelled ones, {first.shape[1:]}. Got several shapes: for "
+            "images of any size begin with a list of them instead of an array."
+        ) from None
+    return stack_arrays(first, array)
+
+
+def stack_arrays(first: NDArray, second: NDArray) -> NDArray:
+    """Two arrays in the dtype that holds both."""
+    if first.ndim != second.ndim or first.shape[1:] != second.shape[1:]:
+        raise ValueError(
+            "New samples must have the shape of the labelled ones. "
+            f"Got {second.shape[1:]} per sample instead of {first.shape[1:]}."
+        )
+    if len(second) == 0:
+        return first.copy()
+    if second.dtype == object and first.dtype.kind in "biufc":
+        numbers = numbers_of(second)
+        second = second if numbers is None else numbers
+    dtype = joint_dtype(first, second)
+    join = np.ma.concatenate if np.ma.isMaskedArray(first) else np.concatenate
+    return join([first.astype(dtype, copy=False), second.astype(dtype, copy=False)])
+
+
+def _stack_records(first: NDArray, second: Any) -> NDArray:
+    names, given = list(first.dtype.names or ()), column_names(second)
+    if given is None or set(given) != set(names):
+        raise ValueError(f"New samples must have the columns of the labelled ones, {names}. Got {given or 'none'}.")
+    fields = {name: stack_rows(first[name], np.asarray(second[name])) for name in names}
+    out = np.empty(len(first) + n_rows(second), [(name, f.dtype, f.shape[1:]) for name, f in fields.items()])
+    for name, values in fields.items():
+        out[name] = values
+    return out.view(type(first))
+
+
+@column_names.register(np.ndarray)
+def _(X: NDArray) -> list[Any] | None:
+    return None if X.dtype.names is None else list(X.dtype.names)
+
+
+@row_keys.register(np.ndarray)
+def _(X: NDArray) -> list[bytes]:
+    if X.dtype.kind in "biufc":
+        return numeric_keys(X)
+    if X.dtype.names is not None and all(X.dtype[name].shape == () for name in X.dtype.names):
+        return table_keys([X[name] for name in X.dtype.names])
+    return [digest(content(row)) for row in X]
+
+
+@is_finite.register(np.ndarray)
+def _(X: NDArray) -> bool:
+    kind = X.dtype.kind
+    if X.dtype.names is not None:
+        return all(is_finite(X[name]) for name in X.dtype.names)
+    if kind in "mM":
+        return not bool(np.isnat(X).any())
+    if kind == "O":
+        return is_finite(X.ravel().tolist())
+    if kind not in "fc":
+        return True
+    if X.ndim == 0:
+        return bool(np.isfinite(X))
+    size = _BLOCK_VALUES // max(1, math.prod(X.shape[1:]))
+    return all(_all_finite(X[rows]) for rows in blocks(len(X), size))
+
+
+def _all_finite(block: NDArray) -> bool:
+    with np.errstate(all="ignore"):
+        # The sum is faster and finite but for overflow, which the second look clears.
+        return bool(np.isfinite(block.sum())) or bool(np.isfinite(block).all())
+
+
+@is_finite.register(np.generic)
+def _(X: np.generic) -> bool:
+    return is_finite(np.asarray(X))
+
+
+@is_finite.register(float)
+def _(X: float) -> bool:
+    return math.isfinite(X)
+
+
+@is_finite.register(type(None))
+def _(X: None) -> bool:
+    return False
+
+
+@is_finite.register(str)
+@is_finite.register(bytes)
+@is_finite.register(int)
+def _(X: Any) -> bool:
+    return True
+
+
+@n_rows.register(str)
+@n_rows.register(bytes)
+def _(X: Any) -> int:
+    raise TypeError(f"Expected a collection of samples. Got one text, {X[:50]!r}: put it into a list.")
+
+
+@numbers_of.register(str)
+@numbers_of.register(bytes)
+def _(X: Any) -> None:
+    return None
+
+
+@numbers_of.register(np.ndarray)
+def _(X: NDArray) -> NDArray | None:
+    if X.dtype == object:
+        return _object_numbers(X)
+    if X.dtype.kind not in "fiub":
+        return None
+    if X.dtype == np.longdouble and X.dtype.itemsize > 8:
+        # Which torch does not know.
+        return X.astype(np.float64)
+    return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
+
+
+def _object_numbers(X: NDArray) -> NDArray | None:
+    """An object array of numbers (or of arrays of one shape); digits in texts are no numbers."""
+    types = set(map(type, X.flat))
+    if any(issubclass(kind, (str, bytes)) for kind in types):
+        return None
+    if any(hasattr(kind, "__len__") for kind in types):
+        return numbers_of(X.tolist())
+    try:
+        if any(issubclass(kind, (float, np.floating)) for kind in types) or not types:
+            return X.astype(np.float64)
+        values = np.array(X.tolist())
+        return values if values.dtype.kind in "fiub" else X.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None

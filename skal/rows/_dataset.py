@@ -1,0 +1,111 @@
+"""torch's map-style Datasets of samples, or of tuples that begin with one; nothing is read before it is asked for."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import ConcatDataset, Dataset, Subset
+
+from ._generics import as_index, is_finite, n_rows, numbers_of, read_rows, stack_rows, take_rows
+
+__all__ = ["dataset_labels"]
+
+
+@n_rows.register(Dataset)
+def _(X: Any) -> int:
+    try:
+        return len(X)
+    except TypeError:
+        raise TypeError(
+            f"Expected a collection of samples. Got {type(X).__name__} without a length: a Dataset must be map-style, "
+            "with __len__ and __getitem__."
+        ) from None
+
+
+@take_rows.register(Dataset)
+def _(X: Any, idx: Any) -> Any:
+    idx = as_index(idx, n_rows(X))
+    if isinstance(idx, int):
+        return X[idx]
+    base, places = _flat(X, range(n_rows(X))[idx] if isinstance(idx, slice) else idx.tolist())
+    return Subset(base, places)
+
+
+@read_rows.register(Dataset)
+def _(X: Any, idx: Any) -> Any:
+    idx = as_index(idx, n_rows(X))
+    if isinstance(idx, int):
+        return _sample(X[idx])
+    return [_sample(X[i]) for i in (range(n_rows(X))[idx] if isinstance(idx, slice) else idx.tolist())]
+
+
+def _sample(item: Any) -> Any:
+    return item[0] if isinstance(item, (tuple, list)) else item
+
+
+@stack_rows.register(Dataset)
+def _(first: Any, second: Any) -> Any:
+    if not isinstance(second, (Dataset, list, tuple, np.ndarray, torch.Tensor)):
+        raise ValueError(f"New samples must be a Dataset, as the labelled ones are. Got {type(second).__name__}.")
+    # Flat, so that reading one item takes the same few calls after any number of additions.
+    parts: list[tuple[Any, Any]] = []
+    for base, places in chain(_parts(first), _parts(second)):
+        if parts and parts[-1][0] is base:
+            parts[-1] = base, [*parts[-1][1], *places]
+        elif len(places):
+            parts.append((base, places))
+    pieces = [base if places == range(len(base)) else Subset(base, places) for base, places in parts]
+    return pieces[0] if len(pieces) == 1 else ConcatDataset(pieces) if pieces else first
+
+
+def _flat(X: Any, places: Any) -> tuple[Any, Any]:
+    """What `X` is a part of in the end, and where its rows `places` are there."""
+    # A subclass may do more than take a part.
+    while type(X) is Subset:
+        places = [int(X.indices[i]) for i in places]
+        X = X.dataset
+    return X, places
+
+
+def _parts(X: Any) -> list[tuple[Any, Any]]:
+    base, places = _flat(X, range(n_rows(X)))
+    if type(base) is ConcatDataset and places == range(len(base)):
+        return [part for inner in base.datasets for part in _parts(inner)]
+    return [(base, places)]
+
+
+@is_finite.register(Dataset)
+def _(X: Any) -> bool:
+    # Reading it is what the model does: whoever reads a sample looks at it.
+    return True
+
+
+@numbers_of.register(Dataset)
+def _(X: Any) -> None:
+    return None
+
+
+def dataset_labels(dataset: Any) -> NDArray:
+    """The labels of a torch Dataset that yields pairs (sample, label): its `targets`, or one pass over it.
+
+    Raises `ValueError` where its items are no pairs.
+    """
+    base, places = _flat(dataset, range(n_rows(dataset)))
+    targets = getattr(base, "targets", None)
+    if targets is not None and len(targets) == len(base) and getattr(base, "target_transform", None) is None:
+        return np.asarray(targets)[np.asarray(places, dtype=np.intp)]
+    labels = []
+    for i in range(n_rows(dataset)):
+        item = dataset[i]
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise ValueError(
+                "y must hold one label per sample, or X must be a Dataset of pairs (sample, label). "
+                f"Got y=None and a {type(dataset).__name__} of {type(item).__name__}."
+            )
+        label = item[1]
+        labels.append(label.item() if isinstance(label, (torch.Tensor, np.generic)) else label)
+    return np.asarray(labels)

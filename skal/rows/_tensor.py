@@ -1,0 +1,106 @@
+"""torch tensors, on any device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ._generics import as_index, is_finite, like, n_rows, numbers_of, row_keys, stack_rows, take_rows
+from ._keys import content, numeric_keys, raw_batch
+from ._promote import joint_dtype
+
+__all__: list[str] = []
+
+# NumPy has no bfloat16; it stands for as wide a range as float32 does.
+_BFLOAT16 = torch.bfloat16
+
+
+@take_rows.register(torch.Tensor)
+def _(X: torch.Tensor, idx: Any) -> torch.Tensor:
+    idx = as_index(idx, n_rows(X))
+    return X[idx] if isinstance(idx, (int, slice)) else X[torch.as_tensor(idx, device=X.device)]
+
+
+@stack_rows.register(torch.Tensor)
+def _(first: torch.Tensor, second: Any) -> torch.Tensor:
+    new = second.detach() if isinstance(second, torch.Tensor) else _from_numbers(second)
+    if first.shape[1:] != new.shape[1:] or first.ndim != new.ndim:
+        raise ValueError(
+            "New samples must have the shape of the labelled ones. "
+            f"Got {tuple(new.shape[1:])} per sample instead of {tuple(first.shape[1:])}."
+        )
+    dtype = _joint_dtype(first, new) if len(new) else first.dtype
+    return torch.cat([first.to(dtype), new.to(device=first.device, dtype=dtype)])
+
+
+def _from_numbers(rows: Any) -> torch.Tensor:
+    array = numbers_of(rows)
+    if array is None:
+        raise ValueError(f"New rows must hold numbers, as the tensor of the labelled ones does. Got {_named(rows)}.")
+    return torch.as_tensor(np.array(array))
+
+
+def _named(rows: Any) -> str:
+    return f"{type(rows).__name__} of dtype {rows.dtype}" if hasattr(rows, "dtype") else type(rows).__name__
+
+
+def _joint_dtype(first: torch.Tensor, second: torch.Tensor) -> torch.dtype:
+    if first.dtype == second.dtype or first.is_complex() or second.is_complex():
+        return torch.promote_types(first.dtype, second.dtype)
+    if first.dtype == _BFLOAT16 and not second.is_floating_point():
+        exact = torch.equal(second.to(_BFLOAT16).to(second.dtype), second)
+        return _BFLOAT16 if exact else torch.float32 if second.dtype.itemsize <= 2 else torch.float64
+    if first.dtype == _BFLOAT16:
+        overflows = second.to(_BFLOAT16).isinf() & second.isfinite()
+        return torch.promote_types(first.dtype, second.dtype) if bool(overflows.any()) else _BFLOAT16
+    # Only integers of 64 bits have values that promotion may round.
+    known = first if first.dtype == torch.int64 else first[:0]
+    joint = joint_dtype(_plain(known), _plain(second))
+    return torch.as_tensor(np.empty(0, dtype=joint)).dtype
+
+
+def _plain(X: torch.Tensor) -> NDArray:
+    """The numbers in NumPy's memory; gradients, device and layout left aside."""
+    X = (X if X.layout == torch.strided else X.to_dense()).detach().cpu()
+    return (X.float() if X.dtype == _BFLOAT16 else X.resolve_conj().resolve_neg()).numpy()
+
+
+@is_finite.register(torch.Tensor)
+def _(X: torch.Tensor) -> bool:
+    if not (X.is_floating_point() or X.is_complex()):
+        return True
+    if X.layout == torch.sparse_coo:
+        X = X.coalesce()
+    values = X.detach() if X.layout == torch.strided else X.values()
+    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
+
+
+@numbers_of.register(torch.Tensor)
+def _(X: torch.Tensor) -> NDArray | None:
+    return None if X.is_complex() else _plain(X)
+
+
+@row_keys.register(torch.Tensor)
+def _(X: torch.Tensor) -> list[bytes]:
+    return numeric_keys(_plain(X))
+
+
+@content.register(torch.Tensor)
+def _(sample: torch.Tensor) -> bytes:
+    return content(_plain(sample))
+
+
+@raw_batch.register(torch.Tensor)
+def _(part: torch.Tensor) -> tuple[NDArray, str]:
+    # Two bytes of bfloat16 are an integer to NumPy.
+    raw = part.detach().cpu()
+    kind = str(raw.dtype) if raw.dtype == _BFLOAT16 else raw.numpy().dtype.str
+    return (raw.view(torch.int16) if raw.dtype == _BFLOAT16 else raw).numpy(), kind
+
+
+@like.register(torch.Tensor)
+def _(X: torch.Tensor, array: NDArray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(X.device)
