@@ -279,7 +279,7 @@ class ActiveLearner(ModALActiveLearner):
             self._labels, (self.round, self._has_query, untaught) = self._labels.without_last()
             if len(self._labels):
                 self._fit_to_known(bootstrap=bootstrap, **fit_kwargs)
-            elif untaught[0][0] is self.estimator:
+            elif untaught[0].part is self.estimator:
                 put_back(untaught)
             else:
                 self.estimator = clone(self.estimator)
@@ -351,7 +351,7 @@ class ActiveLearner(ModALActiveLearner):
     def _add_training_data(self, X: Any, y: Any) -> None:
         new = self._checked(X, y)
         # Without labels there is nothing to train on again, so that `undo` needs the estimator as it is now.
-        untaught = None if len(self._labels) else snapshot(self.estimator)
+        untaught = None if len(self._labels) else [one._replace(state=one.copies) for one in snapshot(self.estimator)]
         before = (self.round, self._has_query, untaught)
         self._labels = self._labels.with_lesson(new.X, new.y, copies=self._copies(new.X, new.y), before=before)
 
