@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from ..learners import ActiveLearner
 from ..rows import n_rows
@@ -49,6 +49,9 @@ def named_strategies(strategies: Mapping[str, Any] | Sequence[Any]) -> tuple[dic
         is_learner = isinstance(strategy, ActiveLearner)
         if inspect.isclass(strategy) or not (callable(strategy) or hasattr(strategy, "select") or is_learner):
             raise TypeError(f"Strategy '{name}' of compare must be a strategy object or function. Got {strategy!r}.")
+        if is_learner:
+            # Without the data that it may hold.
+            named[name] = clone(strategy)
     references = [name for name, strategy in named.items() if isinstance(strategy, RandomSampling)]
     if references:
         return named, references[0]

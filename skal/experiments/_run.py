@@ -148,7 +148,7 @@ def compare(
             "strategies": {name: describe(strategy) for name, strategy in named.items()},
         }
         if learner is not None:
-            settings["learner"] = describe(learner)
+            settings["learner"] = describe(clone(learner))
         store = ResultStore(out, settings)
     done = store.done() if store is not None else set()
     # Seed by seed, so that an interrupted comparison holds complete pairs.

@@ -158,10 +158,7 @@ def simulate(
                 f"The {name!r} of simulate must be an integer of at least {lowest}. Got {value!r} instead."
             )
     rest = np.arange(n) if pool is None else _positions(pool, "pool", n)
-    start = None
-    if initial is not None:
-        start = _positions(initial, "initial", n)
-        rest = rest[~np.isin(rest, start)]
+    start = None if initial is None else _positions(initial, "initial", n)
     return _rounds(
         learner, X, y, rest, start, int(n_initial), init_strategy, int(n_instances), int(n_queries), until_two_classes,
         random_state, fit_params or {},
@@ -184,7 +181,7 @@ def _rounds(
 ) -> Iterator[Round]:
     labeled = np.empty(0, dtype=np.int64)
     for round_ in range(0 if initial is not None or n_initial else 1, 1 + n_queries):
-        if len(rest) == 0 and (round_ > 0 or initial is None):
+        if len(rest) == 0:
             return
         started = perf_counter()
         with attributes_kept_on_error(learner):

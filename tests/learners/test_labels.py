@@ -128,6 +128,14 @@ def test_an_empty_set_and_one_lesson_hand_out_what_they_were_given():
     assert LabeledSet().with_lesson(A, B, before=1).X is A
 
 
+def test_rows_are_saved_once():
+    found = LabeledSet(A, B).with_lesson(A, B, before=1)
+    size = len(pickle.dumps(found))
+    assert len(found.X) == 80
+    assert len(pickle.dumps(found)) == size
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(found)).X, found.X)
+
+
 def test_kinds_are_promoted_and_come_back():
     """A lesson of another kind widens the whole; undone, the old kind is back."""
     numbers = LabeledSet(np.arange(4).reshape(2, 2), np.array([0, 1]))
