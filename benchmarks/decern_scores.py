@@ -15,8 +15,8 @@ import time
 
 import numpy as np
 import torch
-from skal.models import Head
 
+from skal.models import Head
 from skal.strategies._decern import discrepancy_confusion
 
 

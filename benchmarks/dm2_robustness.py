@@ -22,7 +22,7 @@ from dm2_images import network
 
 from skal.experiments._data import load_data
 from skal.experiments._statistics import mean_interval, verdict
-from skal.learners import ActiveLearner, DM2ATLearner
+from skal.learners import ActiveLearner, DM2ATLearner, simulate
 from skal.metrics import corruption_report, fgsm_accuracy
 from skal.nets import AdversarialClassifier
 from skal.strategies import DM2
@@ -66,10 +66,8 @@ def judge(learner, X, y):
 
 def run(make, pool, X, y, test, n_queries=5, n_instances=50):
     learner = make()
-    for _ in range(n_queries):
-        chosen = learner.query(X[pool], n_instances=n_instances)[0]
-        learner.teach(X[pool[chosen]], y[pool[chosen]])
-        pool = np.delete(pool, chosen)
+    for _ in simulate(learner, X, y, pool=pool, n_instances=n_instances, n_queries=n_queries):
+        pass
     return judge(learner, *test)
 
 

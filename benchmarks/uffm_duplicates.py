@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from uffm_retrieval import LAYERS, MEAN, STD, describe, grocery
 
-from skal.learners import ActiveLearner
+from skal.learners import ActiveLearner, simulate
 from skal.metrics import coverage_rate
 from skal.strategies import DECERN, UFFM, EntropySampling, MarginSampling, PatraBruzzone, RandomSampling
 
@@ -129,14 +129,12 @@ def run(strategy, X, y, groups, X_test, y_test, seed, threshold):
     learner = ActiveLearner(model, strategy, X[initial], y[initial])
     rest = np.setdiff1d(np.arange(n), initial)
     out = {"redundant": [], "near_duplicates": [], "coverage": [], "accuracy": [learner.score(X_test, y_test)]}
-    for _ in range(N_QUERIES):
-        idx = rest[learner.query(X[rest], n_instances=N_INSTANCES)[0]]
+    for step in simulate(learner, X, y, pool=rest, n_instances=N_INSTANCES, n_queries=N_QUERIES):
+        idx = step.queried
         _, position, counts = np.unique(groups[idx], return_inverse=True, return_counts=True)
         out["redundant"].append(1 - len(counts) / len(idx))
         out["near_duplicates"].append(float((counts[position] > 1).mean()))
         out["coverage"].append(coverage_rate(descriptors(X), idx, threshold=threshold) * n / len(idx))
-        learner.teach(X[idx], y[idx])
-        rest = np.setdiff1d(rest, idx)
         out["accuracy"].append(learner.score(X_test, y_test))
     return {key: float(np.mean(values)) for key, values in out.items()} | {"final_accuracy": out["accuracy"][-1]}
 

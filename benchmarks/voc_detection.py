@@ -29,7 +29,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.transforms.functional import pil_to_tensor
 
-from skal.learners import ActiveLearner
+from skal.learners import ActiveLearner, simulate
 from skal.nets import DeepDetector, FusionDescriptor
 from skal.strategies import UFFM, DetectionEntropy, RandomSampling
 
@@ -104,7 +104,7 @@ def run(strategy, seed, data, test, first):
     """mAP after each training, seconds of each training and query, boxes labelled. `first` is the first learner."""
     images, targets = data
     order = np.random.default_rng(seed).permutation(len(images))
-    begin, pool = order[:N_START].tolist(), order[N_START:].tolist()
+    begin, pool = order[:N_START].tolist(), order[N_START:]
     if first is None:
         detector = DeepDetector(
             squeezenet_rcnn,
@@ -120,18 +120,14 @@ def run(strategy, seed, data, test, first):
     learner = pickle.loads(pickle.dumps(first["learner"]))
     learner.query_strategy = strategy
     row = {"map": [first["map"]], "fit_seconds": [first["fit"]], "query_seconds": [], "labels": [N_START]}
-    for _ in range(N_QUERIES):
-        learner.estimator.set_params(score_threshold=QUERY_THRESHOLD)
-        started = time.perf_counter()
-        idx, chosen = learner.query([images[i] for i in pool], n_instances=N_INSTANCES)
-        asked = time.perf_counter()
+    learner.estimator.set_params(score_threshold=QUERY_THRESHOLD)
+    for step in simulate(learner, images, targets, pool=pool, n_instances=N_INSTANCES, n_queries=N_QUERIES):
         learner.estimator.set_params(score_threshold=None)
-        learner.teach(chosen, [targets[pool[i]] for i in idx])
-        row["query_seconds"].append(asked - started)
-        row["fit_seconds"].append(time.perf_counter() - asked)
+        row["query_seconds"].append(step.query_seconds)
+        row["fit_seconds"].append(step.fit_seconds)
         row["map"].append(learner.score(*test))
         row["labels"].append(len(learner.X_training))
-        pool = [number for i, number in enumerate(pool) if i not in set(idx.tolist())]
+        learner.estimator.set_params(score_threshold=QUERY_THRESHOLD)
     row["boxes"] = sum(len(target["boxes"]) for target in learner.y_training)
     return row, first
 

@@ -10,12 +10,11 @@ difference, the stretches of the order, and what is queried in each round.
 # Three clouds that touch. The order begins between them and ends inside them.
 
 import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.linear_model import LogisticRegression
 
-from skal.learners import ActiveLearner
+from skal.learners import ActiveLearner, simulate
 from skal.strategies import BAL, cluster_distance_difference, sub_pool_bounds
 
 X, y = make_blobs(900, centers=3, cluster_std=1.6, random_state=7)
@@ -38,15 +37,12 @@ _ = axes[1].set_title("the stretches of five rounds")
 # A run. The first batch needs no model; each later one is the least confident of its stretch.
 
 learner = ActiveLearner(LogisticRegression(), BAL(n_clusters=3, n_rounds=5, beta=1.2, random_state=0))
-X_pool, y_pool = X, y
 fig, axes = plt.subplots(1, 5, figsize=(14, 3), layout="constrained", sharex=True, sharey=True)
-for i, ax in enumerate(axes):
-    idx, X_query = learner.query(X_pool, n_instances=20)
+rounds = simulate(learner, X, y, n_initial=20, init_strategy=learner.query_strategy, n_instances=20, n_queries=4)
+for ax, step in zip(axes, rounds):
     ax.scatter(*X.T, s=2, c="lightgrey")
-    ax.scatter(*X_query.T, s=12, c=f"C{i}")
-    ax.set_title(f"round {i}")
-    learner.teach(X_query, y_pool[idx])
-    X_pool, y_pool = np.delete(X_pool, idx, axis=0), np.delete(y_pool, idx)
+    ax.scatter(*X[step.queried].T, s=12, c=f"C{step.round}")
+    ax.set_title(f"round {step.round}")
 
 # %%
 # The rounds spread from the borders inwards, where a plain uncertainty strategy would stay at the border.

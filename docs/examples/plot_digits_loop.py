@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
 
-from skal.learners import ActiveLearner
+from skal.learners import ActiveLearner, simulate
 from skal.metrics import area_under_learning_curve
 from skal.nets import DeepClassifier
 from skal.strategies import DECERN, RandomSampling
@@ -40,7 +40,8 @@ X, y = load_digits(return_X_y=True)
 X = X.reshape(-1, 1, 8, 8) / 16
 
 # %%
-# One run: 20 labels to begin with, then ten queries of ten. ``y_pool`` plays the person who labels.
+# One run: 20 labels to begin with, then ten queries of ten. ``y_pool`` plays the person who labels, in ``simulate``.
+# With a real person it is ``learner.query``, and ``learner.teach`` when the answers are there.
 
 
 def learning_curve(strategy, seed):
@@ -54,15 +55,9 @@ def learning_curve(strategy, seed):
         batch_size=32,
         random_state=seed,
     )
-    learner = ActiveLearner(net, query_strategy=strategy, X_training=X_pool[:20], y_training=y_pool[:20])
-    X_pool, y_pool = X_pool[20:], y_pool[20:]
-    accuracies = [learner.score(X_test, y_test)]
-    for _ in range(10):
-        idx, X_query = learner.query(X_pool, n_instances=10)
-        learner.teach(X_query, y_pool[idx])
-        X_pool, y_pool = np.delete(X_pool, idx, axis=0), np.delete(y_pool, idx)
-        accuracies.append(learner.score(X_test, y_test))
-    return accuracies
+    learner = ActiveLearner(net, query_strategy=strategy)
+    rounds = simulate(learner, X_pool, y_pool, initial=range(20), n_instances=10, n_queries=10)
+    return [step.learner.score(X_test, y_test) for step in rounds]
 
 
 seeds = range(5)

@@ -177,7 +177,7 @@ def _strategy_classes() -> dict[str, type[QueryStrategy]]:
     """The strategies that can be named, by class name: those for classifiers."""
     found = {name: getattr(catalogue, name) for name in catalogue.__all__}
     classes = {name: obj for name, obj in found.items() if isinstance(obj, type) and issubclass(obj, QueryStrategy)}
-    return {name: cls for name, cls in classes.items() if not cls._for_detectors}
+    return {name: cls for name, cls in classes.items() if "boxes" not in cls.requires}
 
 
 def _default_strategies() -> list[str]:

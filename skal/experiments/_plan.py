@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
+from ..learners import ActiveLearner
 from ..rows import n_rows
 from ..strategies import RandomSampling
 
-__all__ = ["Data", "Plan", "check_data", "check_plan", "check_seeds", "named_strategies"]
+__all__ = ["Data", "Plan", "check_data", "check_learner", "check_plan", "check_seeds", "named_strategies"]
 
 
 class Data(NamedTuple):
@@ -45,8 +46,12 @@ def named_strategies(strategies: Mapping[str, Any] | Sequence[Any]) -> tuple[dic
                 raise ValueError(f"'strategies' of compare must have distinct names. Got {name} twice; pass a dict.")
             named[name] = strategy
     for name, strategy in named.items():
-        if inspect.isclass(strategy) or not (callable(strategy) or hasattr(strategy, "select")):
+        is_learner = isinstance(strategy, ActiveLearner)
+        if inspect.isclass(strategy) or not (callable(strategy) or hasattr(strategy, "select") or is_learner):
             raise TypeError(f"Strategy '{name}' of compare must be a strategy object or function. Got {strategy!r}.")
+        if is_learner:
+            # Without the data that it may hold.
+            named[name] = clone(strategy)
     references = [name for name, strategy in named.items() if isinstance(strategy, RandomSampling)]
     if references:
         return named, references[0]
@@ -61,6 +66,12 @@ def _name(strategy: Any) -> str:
     if isinstance(strategy, BaseEstimator):
         return type(strategy).__name__
     return getattr(strategy, "__name__", type(strategy).__name__)
+
+
+def check_learner(learner: Any) -> None:
+    """A template is a learner, not its class."""
+    if learner is not None and not isinstance(learner, ActiveLearner):
+        raise TypeError(f"'learner' of compare must be an ActiveLearner or None. Got {learner!r}.")
 
 
 def check_seeds(seeds: int | Iterable[int]) -> list[int]:

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,11 +20,11 @@ from tqdm import tqdm
 
 from .._version import __version__
 from ..exceptions import SkalError
-from ..learners import ActiveLearner
+from ..learners import ActiveLearner, learner_from, simulate
 from ..metrics import labeled_imbalance
 from ..rows import take_rows
 from ._comparison import Comparison
-from ._plan import Data, Plan, check_data, check_plan, check_seeds, named_strategies
+from ._plan import Data, Plan, check_data, check_learner, check_plan, check_seeds, named_strategies
 from ._store import COLUMNS, ResultStore, describe
 
 __all__ = ["RunError", "compare"]
@@ -49,6 +48,7 @@ def compare(
     seeds: int | Iterable[int] = 5,
     pool_size: int | None = None,
     test_size: float = 0.25,
+    learner: ActiveLearner | None = None,
     n_jobs: int | None = None,
     out: str | os.PathLike | None = None,
     progress: bool = False,
@@ -62,11 +62,13 @@ def compare(
     ----------
     strategies : mapping of str to strategy, or sequence of strategies
         `skal` strategies or modAL query functions. Without names of their own they go by their class or
-        function name. `RandomSampling` is added in front if none is there.
+        function name. `RandomSampling` is added in front if none is there. A learner without data, such as
+        ``DM2ATLearner(None, DM2())``, is a strategy together with the learner that runs it.
     estimator : classifier
         Any classifier that :class:`skal.learners.ActiveLearner` takes. Each run fits clones.
     X : array-like, sparse matrix or DataFrame of shape (n_samples, ...)
-        The pool; without a test set, what the split is made from.
+        The pool; without a test set, what the split is made from. NaN is an error unless the estimator says that it
+        takes it, or is a Pipeline, whose steps decide.
     y : array-like of shape (n_samples,)
         Its labels, which play the oracle.
     X_test, y_test : default=None
@@ -83,6 +85,9 @@ def compare(
         Limit of the pool: each seed draws its own subset of that size (the initial set is drawn from it).
     test_size : float, default=0.25
         Share of `X` split off as the test set where none is given, in (0, 1).
+    learner : ActiveLearner or None, default=None
+        A template of the learner that runs each strategy, such as ``DM2ATLearner(None, epsilon=0.05)``. Its own
+        `estimator`, `query_strategy`, `force_all_finite` and data are not read. `None` is a plain `ActiveLearner`.
     n_jobs : int, default=None
         Runs at the same time, each in its own process with its share of the cores as threads; `None` means 1,
         -1 all cores (joblib's convention).
@@ -128,6 +133,7 @@ def compare(
     'reference'
     """
     named, reference = named_strategies(strategies)
+    check_learner(learner)
     seed_list = check_seeds(seeds)
     data = check_data(X, y, X_test, y_test)
     plan = check_plan(Plan(n_initial, n_instances, n_queries, pool_size, test_size), data)
@@ -140,6 +146,8 @@ def compare(
             **plan._asdict(),
             "strategies": {name: describe(strategy) for name, strategy in named.items()},
         }
+        if learner is not None:
+            settings["learner"] = describe(clone(learner))
         store = ResultStore(out, settings)
     done = store.done() if store is not None else set()
     # Seed by seed, so that an interrupted comparison holds complete pairs.
@@ -148,7 +156,7 @@ def compare(
     n_workers = max(1, min(joblib.effective_n_jobs(n_jobs), len(todo)))
     threads = max(1, joblib.cpu_count() // n_workers)
     calls = (
-        delayed(_run)(name, named[name], estimator, data, plan, seed, threads if n_workers > 1 else None)
+        delayed(_run)(name, named[name], estimator, learner, data, plan, seed, threads if n_workers > 1 else None)
         for name, seed in todo
     )
     total = len(named) * len(seed_list)
@@ -165,13 +173,20 @@ def compare(
 
 
 def _run(
-    name: str, strategy: Any, estimator: BaseEstimator, data: Data, plan: Plan, seed: int, threads: int | None
+    name: str,
+    strategy: Any,
+    estimator: BaseEstimator,
+    template: ActiveLearner | None,
+    data: Data,
+    plan: Plan,
+    seed: int,
+    threads: int | None,
 ) -> list[dict[str, Any]]:
     """One strategy with one seed: the rows of its learning curve. `threads` is torch's limit in a worker."""
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        return _simulate(name, strategy, estimator, data, plan, seed)
+        return _simulate(name, strategy, estimator, template, data, plan, seed)
     except Exception as error:
         message = " ".join(str(error).split())
         raise RunError(f"{name} with seed {seed} failed: {type(error).__name__}: {message}") from error
@@ -191,7 +206,7 @@ def _interrupts_ignored(*, if_: bool) -> Iterator[None]:
 
 
 def _simulate(
-    name: str, strategy: Any, estimator: BaseEstimator, data: Data, plan: Plan, seed: int
+    name: str, strategy: Any, estimator: BaseEstimator, template: Any, data: Data, plan: Plan, seed: int
 ) -> list[dict[str, Any]]:
     X, y, X_test, y_test = data
     split, subset, initial, model, own = np.random.SeedSequence(seed).spawn(5)
@@ -204,37 +219,27 @@ def _simulate(
     pool = np.sort(pool)
     n_classes = len(np.unique(y))
     labeled = _draw_initial(y, pool, plan.n_initial, np.random.default_rng(initial))
-    pool = np.setdiff1d(pool, labeled)
     estimator, strategy = _seeded(estimator, model), _seeded(strategy, own)
+    if isinstance(strategy, ActiveLearner):
+        learner = learner_from(strategy, estimator)
+    else:
+        learner = learner_from(template, estimator, strategy)
 
-    started = time.perf_counter()
-    learner = ActiveLearner(estimator, query_strategy=strategy, X_training=take_rows(X, labeled), y_training=y[labeled])
-    learner.n_rounds = 1 + plan.n_queries
-    fit_seconds, query_seconds = time.perf_counter() - started, float("nan")
     rows = []
-    for round_ in range(plan.n_queries + 1):
-        if round_ > 0:
-            X_pool = take_rows(X, pool)
-            started = time.perf_counter()
-            chosen = np.asarray(learner.query(X_pool, n_instances=plan.n_instances)[0])
-            query_seconds = time.perf_counter() - started
-            queried = pool[chosen]
-            if len(np.unique(queried)) != plan.n_instances:
-                raise ValueError(f"the strategy must query {plan.n_instances} different samples. Got {len(queried)}.")
-            started = time.perf_counter()
-            learner.teach(take_rows(X, queried), y[queried])
-            fit_seconds = time.perf_counter() - started
-            labeled, pool = np.concatenate([labeled, queried]), np.delete(pool, chosen)
+    steps = simulate(learner, X, y, initial=labeled, pool=pool, n_instances=plan.n_instances, n_queries=plan.n_queries)
+    for step in steps:
+        if step.round > 0 and len(step.queried) != plan.n_instances:
+            raise ValueError(f"the strategy must query {plan.n_instances} samples. Got {len(step.queried)}.")
         rows.append(
             {
                 "strategy": name,
                 "seed": seed,
-                "round": round_,
-                "n_labels": len(labeled),
+                "round": step.round,
+                "n_labels": len(step.labeled),
                 "accuracy": float(accuracy_score(y_test, learner.predict(X_test))),
-                "imbalance": labeled_imbalance(y[labeled], n_classes),
-                "fit_seconds": round(fit_seconds, 4),
-                "query_seconds": round(query_seconds, 6),
+                "imbalance": labeled_imbalance(y[step.labeled], n_classes),
+                "fit_seconds": round(step.fit_seconds, 4),
+                "query_seconds": round(step.query_seconds, 6),
             }
         )
     return rows

@@ -103,9 +103,9 @@ class ResultStore:
                 f"{self.folder} holds results without readable settings ({_line(error)}). Use another out folder."
             ) from error
         differing = [
-            _difference(key, stored.get(key), value)
-            for key, value in settings.items()
-            if key != "strategies" and stored.get(key) != value
+            _difference(key, stored.get(key), settings.get(key))
+            for key in {**settings, **stored}
+            if key != "strategies" and stored.get(key) != settings.get(key)
         ]
         differing += [
             _difference(name, strategies[name], text)

@@ -14,17 +14,19 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from modAL.uncertainty import uncertainty_sampling
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from torch import nn
 
 from ..base import unknown_keyword
-from ..models import Unwrapped, casting, is_fitted, is_plain_net, net_labels
+from ..models import Unwrapped, casting, is_fitted, is_plain_net, net_labels, takes_missing
 from ..pool import Memory
-from ..rows import check_training_data, n_rows, net_input, stack_rows, take_rows
+from ..rows import check_training_data, n_rows, net_input, take_rows
 from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
 from ..utils._random import make_generator
+from ._labels import LabeledSet, one_label
+from ._transaction import attributes_kept_on_error, put_back, snapshot
 
 __all__ = ["ActiveLearner"]
 
@@ -35,7 +37,8 @@ class ActiveLearner(ModALActiveLearner):
     Existing modAL scripts run unchanged. What modAL's own class cannot do on today's stack works here: `teach` and
     `fit`, DataFrames with integer columns, float64 pools for a float32 network, `clone`, `repr`, `get_params`,
     `cross_val_score` and `GridSearchCV` on the learner itself. A strategy is called exactly once per query, and its
-    exceptions pass through; a failed `query`, `fit` or `teach` leaves the learner as it was.
+    exceptions pass through; a failed `query`, `fit` or `teach` leaves the learner as it was. The last `teach` can be
+    taken back (`undo`), and labels can be corrected (`relabel`).
 
     Parameters
     ----------
@@ -55,7 +58,8 @@ class ActiveLearner(ModALActiveLearner):
         Whether modAL's batch strategies see the samples as transformed by the estimator's pipeline. skal's
         strategies always use the transformed samples as embeddings.
     force_all_finite : bool, default=True
-        Whether NaN and infinity in samples are an error.
+        Whether NaN and infinity in samples are an error. They are none where the estimator says that it takes them, or
+        is a Pipeline, whose steps decide.
     random_state : int, RandomState or None, default=None
         Seeds bootstrap samples.
     **fit_kwargs
@@ -63,8 +67,8 @@ class ActiveLearner(ModALActiveLearner):
 
     Attributes
     ----------
-    X_training, y_training : array-like
-        All labelled data so far.
+    X_training, y_training : array-like or None
+        All labelled data so far. They may be set by hand; what was taught before can then no longer be undone.
     round : int
         Queries that have been answered by `teach`.
     n_rounds : int or None
@@ -107,6 +111,7 @@ class ActiveLearner(ModALActiveLearner):
     """
 
     n_rounds: int | None = None
+    _labels: LabeledSet
 
     def __init__(
         self,
@@ -135,16 +140,11 @@ class ActiveLearner(ModALActiveLearner):
         self.on_transformed = on_transformed
         self.force_all_finite = force_all_finite
         self.random_state = random_state
-        self.X_training = None
-        self.y_training = None
-        self.round = 0
-        self._has_query = False
-        self.memory = Memory()
+        self._begin_with(LabeledSet())
         self._fit_kwargs = fit_kwargs
         self._check_fit_kwargs(fit_kwargs)
         if X_training is not None:
-            check_training_data(X_training, y_training, ensure_all_finite=force_all_finite)
-            self.X_training, self.y_training = X_training, y_training
+            self._begin_with(self._checked(X_training, y_training))
             self._fit_to_known(bootstrap=bootstrap_init, **fit_kwargs)
         elif y_training is not None:
             raise ValueError("y_training was given without X_training.")
@@ -213,7 +213,7 @@ class ActiveLearner(ModALActiveLearner):
         X : array-like of m samples
             New samples.
         y : array-like of m labels
-            Their labels.
+            Their labels; for one sample the label alone will do.
         bootstrap : bool, default=False
             Whether to train on a bootstrap sample.
         only_new : bool, default=False
@@ -248,30 +248,124 @@ class ActiveLearner(ModALActiveLearner):
         self
         """
         with self._unchanged_on_error():
-            check_training_data(X, y, ensure_all_finite=self.force_all_finite)
-            self.X_training, self.y_training = X, y
-            self.round, self._has_query = 0, False
-            self.memory = Memory()
+            self._begin_with(self._checked(X, y))
             self._fit_to_known(bootstrap=bootstrap, **fit_kwargs)
         return self
+
+    def undo(self, bootstrap: bool = False, **fit_kwargs: Any) -> ActiveLearner:
+        """Take back the last `teach`: its samples, its labels, and the query that it answered.
+
+        The estimator is trained on what is left; where nothing is, it is as it was before that `teach`. Called again,
+        it takes back the `teach` before. The query stays open, so that `teach` can answer it anew. Labels that
+        `relabel` has changed in what is left stay changed.
+
+        Parameters
+        ----------
+        bootstrap : bool, default=False
+            Whether to train on a bootstrap sample.
+        **fit_kwargs
+            Passed to the estimator's `fit`; what holds one entry for each sample, for those that are left.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Nothing has been taught since the initial data, or since `X_training` was set by hand.
+        """
+        with self._unchanged_on_error():
+            self._labels, (self.round, self._has_query, untaught) = self._labels.without_last()
+            if len(self._labels):
+                self._fit_to_known(bootstrap=bootstrap, **fit_kwargs)
+            elif untaught[0].part is self.estimator:
+                put_back(untaught)
+            else:
+                self.estimator = clone(self.estimator)
+        return self
+
+    def relabel(self, position: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any) -> ActiveLearner:
+        """Correct labels, and train anew on all labelled data.
+
+        Parameters
+        ----------
+        position : int or array-like of int
+            One or several different positions in `X_training`.
+        y : label or array-like of labels
+            The right label of each; for a single position the label alone will do.
+        bootstrap : bool, default=False
+            Whether to train on a bootstrap sample.
+        **fit_kwargs
+            Passed to the estimator's `fit`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Positions that do not exist or come twice, or another number of labels. The learner stays as it was.
+        """
+        with self._unchanged_on_error():
+            self._labels = self._labels.relabeled(position, y)
+            self._checked(self.X_training, self.y_training)
+            self._fit_to_known(bootstrap=bootstrap, **fit_kwargs)
+        return self
+
+    # -- what is labelled ----------------------------------------------------------------------------------------
+
+    @property
+    def X_training(self) -> Any:
+        """All labelled samples so far; None while there are none."""
+        return self._labels.X
+
+    @X_training.setter
+    def X_training(self, X: Any) -> None:
+        self._labels = self._labels.with_columns(X=X)
+
+    @property
+    def y_training(self) -> Any:
+        """Their labels."""
+        return self._labels.y
+
+    @y_training.setter
+    def y_training(self, y: Any) -> None:
+        self._labels = self._labels.with_columns(y=y)
+
+    def _begin_with(self, labels: LabeledSet) -> None:
+        """Forget all data, rounds and what strategies keep, and hold `labels`."""
+        self._labels = labels
+        self.memory = Memory()
+        self.round = 0
+        self._has_query = False
+
+    def _checked(self, X: Any, y: Any) -> LabeledSet:
+        """Samples and labels that fit together."""
+        y = one_label(X, y)
+        check_training_data(X, y, ensure_all_finite=self.force_all_finite and not takes_missing(self.estimator))
+        return LabeledSet(X, y)
 
     # -- the parts that modAL's Committee calls ------------------------------------------------------------------
 
     def _add_training_data(self, X: Any, y: Any) -> None:
-        check_training_data(X, y, ensure_all_finite=self.force_all_finite)
-        if self.X_training is None:
-            self.X_training, self.y_training = X, y
-        else:
-            # Both are stacked before either is stored.
-            X, y = stack_rows(self.X_training, X), stack_rows(self.y_training, y)
-            self.X_training, self.y_training = X, y
+        new = self._checked(X, y)
+        # Without labels there is nothing to train on again, so that `undo` needs the estimator as it is now.
+        untaught = None if len(self._labels) else [one._replace(state=one.copies) for one in snapshot(self.estimator)]
+        before = (self.round, self._has_query, untaught)
+        self._labels = self._labels.with_lesson(new.X, new.y, copies=self._copies(new.X, new.y), before=before)
+
+    def _copies(self, X: Any, y: Any) -> Any:
+        """What is kept beside new samples, one row for each; a plain learner keeps nothing."""
+        return None
 
     def _fit_to_known(self, bootstrap: bool = False, **fit_kwargs: Any) -> ActiveLearner:
         return self._fit_estimator(self.X_training, self.y_training, bootstrap, fit_kwargs)
 
     def _fit_on_new(self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any) -> ActiveLearner:
-        check_training_data(X, y, ensure_all_finite=self.force_all_finite)
-        return self._fit_estimator(X, y, bootstrap, fit_kwargs)
+        new = self._checked(X, y)
+        return self._fit_estimator(new.X, new.y, bootstrap, fit_kwargs)
 
     def _fit_estimator(self, X: Any, y: Any, bootstrap: bool, fit_kwargs: dict[str, Any]) -> ActiveLearner:
         if bootstrap:
@@ -373,40 +467,10 @@ class ActiveLearner(ModALActiveLearner):
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
         """Put the learner and its estimator back as they were where the block fails."""
-        own = dict(vars(self))
-        saved = _snapshot(self.estimator)
-        try:
-            yield
-        except BaseException:
-            self.__dict__.update(own)
-            for part, state in saved:
-                part.__dict__.clear()
-                part.__dict__.update(state)
-            raise
-
-
-def _snapshot(estimator: Any) -> list[tuple[Any, dict[str, Any]]]:
-    """State of an estimator and those inside it. `fit` replaces fitted attributes, so references are enough; an
-    estimator that goes on from its present weights changes them in place, so those are copied."""
-    parts: list[tuple[Any, dict[str, Any]]] = []
-    seen: set[int] = set()
-
-    def visit(part: Any) -> None:
-        if id(part) in seen or not hasattr(part, "__dict__") or inspect.isclass(part):
-            return
-        seen.add(id(part))
-        state = dict(vars(part))
-        if getattr(part, "warm_start", False) is True:
-            # One deepcopy for all, so that an optimizer stays tied to its module.
-            state.update(copy.deepcopy({name: value for name, value in state.items() if name.endswith("_")}))
-        parts.append((part, state))
-        if isinstance(part, Pipeline):
-            for _, step in part.steps:
-                visit(step)
-        elif isinstance(part, BaseEstimator):
-            for name in part._get_param_names():
-                if isinstance(value := getattr(part, name, None), BaseEstimator):
-                    visit(value)
-
-    visit(estimator)
-    return parts
+        saved = snapshot(self.estimator)
+        with attributes_kept_on_error(self):
+            try:
+                yield
+            except BaseException:
+                put_back(saved)
+                raise

@@ -13,6 +13,7 @@ from ..rows import n_rows, stack_copies, stack_rows, take_rows
 from ..strategies import DM2
 from ..utils._random import make_generator
 from ._active_learner import ActiveLearner
+from ._labels import LabeledSet
 
 __all__ = ["DM2ATLearner"]
 
@@ -77,7 +78,9 @@ class DM2ATLearner(ActiveLearner):
     is the paper's method, and `label="true"` the way around it.
 
     Copies are crafted in `teach`, for every sample taught once the estimator is fitted; at that moment the model
-    is still the one that queried. `fit` starts anew, without copies. ``teach(only_new=True)`` trains on the new
+    is still the one that queried. `fit` starts anew, without copies; `undo` drops those of the samples that it takes
+    back. `relabel` gives a copy the new label and crafts nothing anew, whatever `label` says: the model whose loss the
+    step raised, the one that queried, is gone by then. ``teach(only_new=True)`` trains on the new
     samples and their copies; a bootstrap draws samples, and copies follow theirs. A `sample_weight` given to `fit` or
     `teach` holds one entry for each row of `X_training` (of the new samples, with `only_new`), and a copy shares
     its sample's. Extra cost: one gradient for each queried sample, and training on up to twice as many rows.
@@ -131,7 +134,6 @@ class DM2ATLearner(ActiveLearner):
         self._check_adversarial()
         if estimator is not None:
             gradient_model(estimator, type(self).__name__)
-        self._forget_copies()
         super().__init__(
             estimator,
             DM2() if query_strategy is None else query_strategy,
@@ -144,11 +146,14 @@ class DM2ATLearner(ActiveLearner):
             **fit_kwargs,
         )
 
-    def _forget_copies(self) -> None:
-        self.X_adversarial: Any = None
-        self.y_adversarial: Any = None
-        # For each row of X_training the position of its copy, -1 for those that have none.
-        self._copy_of = np.empty(0, dtype=np.int64)
+    @property
+    def X_adversarial(self) -> Any:
+        return self._labels.copies
+
+    @property
+    def y_adversarial(self) -> Any:
+        copied = self._labels.copied
+        return take_rows(self.y_training, copied) if len(copied) else None
 
     def _check_adversarial(self) -> None:
         by = type(self).__name__
@@ -158,46 +163,14 @@ class DM2ATLearner(ActiveLearner):
         if self.label not in ("pseudo", "true"):
             raise ValueError(f"The 'label' parameter of {by} must be 'pseudo' or 'true'. Got {self.label!r} instead.")
 
-    def fit(self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any) -> DM2ATLearner:
-        """Forget all data and copies, take `X` and `y` as the labelled data, and train on them.
-
-        Parameters
-        ----------
-        X : array-like of n samples
-        y : array-like of n labels
-        bootstrap : bool, default=False
-            Whether to train on a bootstrap sample.
-        **fit_kwargs
-            Passed to the estimator's `fit`.
-
-        Returns
-        -------
-        self
-        """
-        with self._unchanged_on_error():
-            self._check_adversarial()
-            self._forget_copies()
-            super().fit(X, y, bootstrap=bootstrap, **fit_kwargs)
-        return self
-
-    def _add_training_data(self, X: Any, y: Any) -> None:
-        """The new samples, and copies of them where there is a model to craft them with."""
+    def _begin_with(self, labels: LabeledSet) -> None:
         self._check_adversarial()
-        n_before = 0 if self.X_training is None else n_rows(self.X_training)
-        super()._add_training_data(X, y)
-        copy_of = self._padded(n_before + n_rows(X))
-        if self.__sklearn_is_fitted__():
-            copies = self._craft(X, y)
-            start = 0 if self.X_adversarial is None else n_rows(self.X_adversarial)
-            copy_of[n_before:] = np.arange(start, start + n_rows(X))
-            if start:
-                copies, y = stack_rows(self.X_adversarial, copies), stack_rows(self.y_adversarial, y)
-            self.X_adversarial, self.y_adversarial = copies, y
-        self._copy_of = copy_of
+        super()._begin_with(labels)
 
-    def _padded(self, n: int) -> NDArray[np.int64]:
-        """`_copy_of` for `n` rows; initial samples never enter it by themselves."""
-        return np.concatenate([self._copy_of, np.full(n - len(self._copy_of), -1, dtype=np.int64)])
+    def _copies(self, X: Any, y: Any) -> Any:
+        """Adversarial copies, where there is a model to craft them with."""
+        self._check_adversarial()
+        return self._craft(X, y) if self.__sklearn_is_fitted__() else None
 
     def _craft(self, X: Any, y: Any) -> Any:
         by = type(self).__name__
@@ -227,7 +200,9 @@ class DM2ATLearner(ActiveLearner):
             drawn = make_generator(self.random_state, self.round, len(rows)).integers(len(rows), size=len(rows))
             rows, weight = rows[drawn], weight[drawn]
         X, y = take_rows(self.X_training, rows), take_rows(self.y_training, rows)
-        copy_of = self._padded(n_rows(self.X_training))
+        # For each row of X_training the position of its copy, -1 for those that have none.
+        copy_of = np.full(len(self._labels), -1)
+        copy_of[self._labels.copied] = np.arange(len(self._labels.copied))
         has_copy = copy_of[rows] >= 0
         if has_copy.any():
             share = float(self.adversarial_weight)

@@ -6,7 +6,6 @@ import functools
 import inspect
 from collections.abc import Callable
 from numbers import Integral
-from time import perf_counter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
-from ..learners import ActiveLearner
+from ..learners import ActiveLearner, Round, learner_from, simulate
 from ..models import input_tags, is_detector, model_for, takes_missing
 from ..rows import check_training_data, feature_shape, n_rows, take_rows
 from ..strategies import RandomSampling
@@ -225,7 +224,8 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
 
         learner, init_strategy = self._make_learner()
-        queried, rounds, history = self._loop(learner, init_strategy, X, y, eval_set, fit_params)
+        rounds, history = self._run(learner, init_strategy, X, y, eval_set, fit_params)
+        queried = rounds[-1].labeled
         classes = np.union1d(y, _column_labels(learner, take_rows(X, queried[:1])))
 
         for name in ("n_features_in_", "feature_names_in_"):
@@ -237,7 +237,8 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         self.classes_ = classes
         self.queried_idx_ = queried
         self.query_round_ = np.full(n_rows(X), -1, dtype=np.int64)
-        self.query_round_[queried] = rounds
+        for step in rounds:
+            self.query_round_[step.queried] = step.round
         self.n_labels_ = len(queried)
         self.history_ = history
         return self
@@ -300,21 +301,12 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             _set_missing_seeds(estimator, make_generator(self.random_state, _ESTIMATOR))
             _set_missing_seeds(strategy, make_generator(self.random_state, _STRATEGY))
             _set_missing_seeds(init_strategy, make_generator(self.random_state, _INITIAL))
-        template = ActiveLearner(None) if self.learner is None else clone(self.learner)
-        params = template.get_params(deep=False)
-        for name in ("X_training", "y_training"):
-            del params[name]
-        params |= {
-            "estimator": estimator,
-            "query_strategy": strategy,
-            "force_all_finite": not takes_missing(self.estimator),
-        }
-        learner = type(template)(**params)
+        learner = learner_from(self.learner, estimator, strategy)
         # Strategies with a schedule (BAL) plan with it; the initial set is its round 0.
         learner.n_rounds = 1 + self.n_queries
         return learner, init_strategy
 
-    def _loop(
+    def _run(
         self,
         learner: Any,
         init_strategy: Callable[..., Any],
@@ -322,53 +314,37 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         y: NDArray,
         eval_set: tuple[Any, NDArray] | None,
         fit_params: dict[str, Any],
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], list[dict[str, Any]]]:
-        """Query, reveal, fit, repeat. Positions in the order of labelling, the round of each, the history."""
-        n = len(y)
-        strategy = learner.query_strategy
-        queried = np.empty(0, dtype=np.int64)
-        rounds = np.empty(0, dtype=np.int64)
+    ) -> tuple[list[Round], list[dict[str, Any]]]:
+        """The rounds, and what is recorded of them."""
+        rounds: list[Round] = []
         history: list[dict[str, Any]] = []
-        with tqdm(range(1 + self.n_queries), desc="rounds", disable=not self.verbose) as bar:
-            for round_ in bar:
-                pool = np.setdiff1d(np.arange(n), queried)
-                if len(pool) == 0:
-                    break
-                start = perf_counter()
-                if round_ == 0:
-                    learner.query_strategy = init_strategy
-                    chosen = _query(learner, X, _count(self.n_initial, n))
-                    chosen = self._until_two_classes(chosen, y)
-                    learner.query_strategy = strategy
-                else:
-                    n_instances = min(_count(self.n_instances, n), len(pool))
-                    chosen = pool[_query(learner, take_rows(X, pool), n_instances)]
-                queried = np.concatenate([queried, chosen])
-                rounds = np.concatenate([rounds, np.full(len(chosen), round_)])
-                asked = perf_counter()
-                learner.teach(take_rows(X, chosen), y[chosen], **_rows_of(fit_params, queried, n))
-                fitted = perf_counter()
-                step = {
-                    "round": round_,
-                    "n_labels": len(queried),
-                    "query_seconds": asked - start,
-                    "fit_seconds": fitted - asked,
-                }
+        steps = simulate(
+            learner,
+            X,
+            y,
+            n_initial=_count(self.n_initial, len(y)),
+            n_instances=_count(self.n_instances, len(y)),
+            n_queries=self.n_queries,
+            init_strategy=init_strategy,
+            random_state=self.random_state,
+            fit_params=fit_params,
+        )
+        with tqdm(steps, total=1 + self.n_queries, desc="rounds", disable=not self.verbose) as bar:
+            for step in bar:
+                rounds.append(step)
+                history.append(
+                    {
+                        "round": step.round,
+                        "n_labels": len(step.labeled),
+                        "query_seconds": step.query_seconds,
+                        "fit_seconds": step.fit_seconds,
+                    }
+                )
                 if eval_set is not None:
                     X_val, y_val = eval_set
-                    step["score"] = float(np.mean(learner.predict(X_val) == y_val))
-                history.append(step)
-                bar.set_postfix(labels=len(queried))
-        return queried, rounds, history
-
-    def _until_two_classes(self, chosen: NDArray[np.int64], y: NDArray) -> NDArray[np.int64]:
-        """`chosen`; where it holds one class, also further random positions up to the first of another."""
-        first = y[chosen[0]]
-        if np.any(y[chosen] != first) or np.all(y == first):
-            return chosen
-        rest = np.setdiff1d(np.arange(len(y)), chosen)
-        rest = make_generator(self.random_state, _INITIAL, 1).permutation(rest)
-        return np.concatenate([chosen, rest[: 1 + np.argmax(y[rest] != first)]])
+                    history[-1]["score"] = float(np.mean(learner.predict(X_val) == y_val))
+                bar.set_postfix(labels=len(step.labeled))
+        return rounds, history
 
     def predict(self, X: Any) -> NDArray:
         """Predicted labels, `(n_samples,)`."""
@@ -485,33 +461,6 @@ def _set_missing_seeds(target: Any, rng: np.random.Generator) -> None:
     ]
     if unset:
         target.set_params(**{name: sklearn_seed(rng) for name in unset})
-
-
-def _query(learner: Any, X_pool: Any, n_instances: int) -> NDArray[np.int64]:
-    """The learner's query as an index array; a foreign strategy may answer with a scalar or a mask."""
-    answer, n_pool = learner.query(X_pool, n_instances=n_instances)[0], n_rows(X_pool)
-    idx = np.atleast_1d(np.asarray(answer))
-    if idx.dtype == bool and idx.shape == (n_pool,):
-        idx = np.flatnonzero(idx)
-    valid = idx.ndim == 1 and len(idx) > 0 and np.issubdtype(idx.dtype, np.integer)
-    # Negative positions count from the end in NumPy, and would name a row twice.
-    if not valid or idx.min() < 0 or idx.max() >= n_pool or len(np.unique(idx)) < len(idx):
-        raise ValueError(
-            "A query strategy of ActiveLearningClassifier must return unique positions in its pool of "
-            f"{n_pool} samples. Got {answer!r} instead."
-        )
-    return idx.astype(np.int64)
-
-
-def _rows_of(params: dict[str, Any], idx: NDArray[np.int64], n: int) -> dict[str, Any]:
-    """`params`, with rows `idx` of those that hold one entry for each of the `n` samples."""
-    return {name: take_rows(value, idx) if _has_rows(value, n) else value for name, value in params.items()}
-
-
-def _has_rows(value: Any, n: int) -> bool:
-    if isinstance(value, (str, bytes, dict)) or not (hasattr(value, "__len__") or hasattr(value, "shape")):
-        return False
-    return getattr(value, "shape", None) != () and n_rows(value) == n
 
 
 def _column_labels(learner: Any, X: Any) -> NDArray:

@@ -15,9 +15,10 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from tqdm.auto import tqdm
 
-from ..rows import drop_rows, n_rows, take_rows
+from ..learners import simulate
+from ..rows import n_rows, take_rows
 from ..strategies import BAL
-from ._classifier import ActiveLearningClassifier, _count, _query
+from ._classifier import ActiveLearningClassifier, _count
 
 __all__ = ["BalancingFactor", "tune_balancing_factor"]
 
@@ -174,17 +175,15 @@ def tune_balancing_factor(
                     "The first selection of tune_balancing_factor must leave samples for a second. "
                     f"Got n_initial={n_initial!r} for a pool of {len(y_pool)}."
                 )
-            X_rest = drop_rows(X_pool, first.queried_idx_)
-            k = min(_count(n_instances, len(y_pool)), len(rest))
+            k = _count(n_instances, len(y_pool))
             taken = set()
             for row, beta in enumerate(candidates):
                 learner = copy.deepcopy(first.learner_)
                 learner.query_strategy.set_params(beta=float(beta))
-                chosen = rest[_query(learner, X_rest, k)]
-                learner.teach(take_rows(X_pool, chosen), y_pool[chosen])
+                (step,) = simulate(learner, X_pool, y_pool, pool=rest, n_initial=0, n_instances=k, n_queries=1)
                 scores[row, column] = scorer(learner.estimator, X_val, y_val)
-                n_labels[row] += len(chosen)
-                taken.update(chosen.tolist())
+                n_labels[row] += len(step.queried)
+                taken.update(step.queried.tolist())
                 bar.update()
             total += first.n_labels_ + len(taken)
     means = scores.mean(axis=1)

@@ -25,5 +25,7 @@ def input_tags(estimator: Any) -> Any:
 
 def takes_missing(estimator: Any) -> bool:
     """Whether NaN in its input is the business of `estimator`: it takes it, or does not say."""
+    if not hasattr(estimator, "get_params"):
+        return False
     tags = input_tags(estimator)
     return tags is None or tags.allow_nan

@@ -1,14 +1,23 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import torch
 from sklearn.datasets import load_digits, make_classification
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from torch import nn
 
 from skal.experiments import Comparison, RunError, compare
 from skal.experiments._run import _seeded
+from skal.learners import DM2ATLearner
+from skal.nets import DeepClassifier
 from skal.strategies import EntropySampling, MarginSampling, RandomSampling, margin_sampling
 
 SMALL = {"n_initial": 5, "n_instances": 3, "n_queries": 2, "seeds": 2}
@@ -182,6 +191,73 @@ def test_kinds_of_input(data, model):
     for X_, y_ in ((frame, pd.Series(names)), (sp.csr_matrix(X), y), (X, names), (X, y.tolist())):
         found = compare([MarginSampling()], model, X_, y_, **SMALL)
         assert found.results["accuracy"].tolist() == pytest.approx(expected, abs=0.06)
+
+
+class TestLearner:
+    """`learner=` and learners among the strategies."""
+
+    @pytest.fixture
+    def net(self):
+        torch.manual_seed(0)
+        return DeepClassifier(nn.Linear(6, 3), classes=[0, 1, 2], max_epochs=3, lr=0.1)
+
+    def test_a_template_runs_all_strategies(self, data, net):
+        X, y = data[0].astype(np.float32), data[1]
+        settings = {"clip": None, "epsilon": 0.5}
+        plain = compare([MarginSampling()], net, X, y, **SMALL).results
+        found = compare([MarginSampling()], net, X, y, **SMALL, learner=DM2ATLearner(None, **settings)).results
+        assert found["n_labels"].tolist() == plain["n_labels"].tolist()
+        same = found["accuracy"] == plain["accuracy"]
+        # Round 0 has no copies; what comes later does.
+        assert same[found["round"] == 0].all() and not same.all()
+        unmoved = DM2ATLearner(None, clip=None, adversarial_weight=0.0)
+        assert len(compare([], net, X, y, **SMALL, learner=unmoved).results) == 6
+
+    def test_a_strategy_may_bring_its_own(self, data, net):
+        X, y = data[0].astype(np.float32), data[1]
+        at = DM2ATLearner(None, MarginSampling(), clip=None, epsilon=0.5)
+        both = compare({"plain": MarginSampling(), "at": at}, net, X, y, **SMALL).results
+        of = {name: run["accuracy"].tolist() for name, run in both.groupby("strategy")}
+        assert of["at"] != of["plain"]
+        alone = compare([MarginSampling()], net, X, y, **SMALL, learner=DM2ATLearner(None, clip=None, epsilon=0.5))
+        margin = alone.results[alone.results["strategy"] == "MarginSampling"]
+        assert of["at"] == margin["accuracy"].tolist()
+        assert at.X_training is None and at.query_strategy.random_state is None
+        named = compare([DM2ATLearner(None, MarginSampling(), clip=None)], net, X, y, **SMALL)
+        assert named.results["strategy"].unique().tolist() == ["RandomSampling", "DM2ATLearner"]
+
+    def test_it_is_part_of_the_settings_only_where_given(self, data, net, tmp_path):
+        X, y = data[0].astype(np.float32), data[1]
+        template = DM2ATLearner(None, clip=None, epsilon=0.5)
+        compare([], net, X, y, **SMALL, out=tmp_path / "plain")
+        assert "learner" not in json.loads((tmp_path / "plain" / "settings.json").read_text())
+        compare([], net, X, y, **SMALL, out=tmp_path / "at", learner=template)
+        compare([], net, X, y, **SMALL, out=tmp_path / "at", learner=template)
+        for folder, learner in (("plain", template), ("at", None), ("at", DM2ATLearner(None, clip=None))):
+            with pytest.raises(ValueError, match=r"holds results of other settings: learner was"):
+                compare([], net, X, y, **SMALL, out=tmp_path / folder, learner=learner)
+
+    def test_it_must_be_a_learner(self, data, model):
+        for wrong in (MarginSampling(), DM2ATLearner):
+            with pytest.raises(TypeError, match=r"'learner' of compare must be an ActiveLearner or None. Got "):
+                compare([], model, *data, **SMALL, learner=wrong)
+
+    def test_processes(self, data, net):
+        X, y = data[0].astype(np.float32), data[1]
+        at = {"at": DM2ATLearner(None, MarginSampling(), clip=None, epsilon=0.5)}
+        one, two = (compare(at, net, X, y, **SMALL, n_jobs=n_jobs).results for n_jobs in (1, 2))
+        pd.testing.assert_frame_equal(one.drop(columns=SECONDS), two.drop(columns=SECONDS), check_exact=True)
+
+
+def test_missing_values_where_the_model_takes_them(data, model):
+    X, y = data[0].copy(), data[1]
+    X[::7, 1] = np.nan
+    with pytest.raises(RunError, match="NaN"):
+        compare([], model, X, y, **SMALL)
+    for estimator in (HistGradientBoostingClassifier(max_iter=2), make_pipeline(SimpleImputer(), model)):
+        for rows in (X, pd.DataFrame(X, columns=list("abcdef"))):
+            found = compare([MarginSampling()], estimator, rows, y, **SMALL)
+            assert found.results["n_labels"].max() == 11
 
 
 def test_names_and_reference(data, model):

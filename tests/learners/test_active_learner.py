@@ -23,6 +23,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -575,8 +576,12 @@ def test_force_all_finite_with_data():
         )
         learner.teach(X[:2], y[:2])
         assert len(learner.query(X, n_instances=2)[0]) == 2
-    with pytest.raises(ValueError, match="NaN"):
-        ActiveLearner(HistGradientBoostingClassifier(), X_training=X, y_training=y)
+    # What says that it takes missing values, or may impute them, is not asked twice.
+    for estimator in (HistGradientBoostingClassifier(max_iter=3), make_pipeline(SimpleImputer(), LogisticRegression())):
+        learner = ActiveLearner(estimator, EntropySampling(), X_training=X, y_training=y)
+        assert len(learner.query(X, n_instances=2)[0]) == 2
+    with pytest.raises(ValueError, match="X contains NaN or infinity: pass force_all_finite=False"):
+        ActiveLearner(LogisticRegression(), X_training=X, y_training=y)
 
 
 @pytest.mark.parametrize(

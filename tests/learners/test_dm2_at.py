@@ -305,6 +305,56 @@ def test_clone_repr_and_typo(learner, data):
         DM2ATLearner(net(), epsil=0.1)
 
 
+@pytest.mark.parametrize("label", ["pseudo", "true"])
+def test_undo_and_relabel_take_the_copies_along(label, data):
+    X, y = data
+    learner = DM2ATLearner(net(), X_training=X[:10], y_training=y[:10], epsilon=0.1, label=label)
+    step(learner, data)
+    first = learner.X_adversarial.copy(), learner.predict_proba(X)
+    step(learner, data, 3)
+    second = learner.X_adversarial.copy()
+    # Row 12 is the third queried sample. Its copy has its label, and is otherwise what it was.
+    learner.relabel([0, 12], [(y[0] + 1) % 3, 2])
+    assert learner.y_adversarial[2] == 2
+    np.testing.assert_array_equal(learner.X_adversarial, second)
+    seen_X, seen_y, weight = learner.estimator.seen_
+    np.testing.assert_array_equal(seen_X, np.concatenate([learner.X_training, second]))
+    np.testing.assert_array_equal(seen_y, np.concatenate([learner.y_training, learner.y_adversarial]))
+    np.testing.assert_allclose(weight, [1.0] * 10 + [0.5] * 14)
+    learner.relabel([0, 12], [y[0], first_label := learner.y_training[12]])
+    assert first_label == 2
+    learner = pickle.loads(pickle.dumps(learner))
+    learner.undo()
+    np.testing.assert_array_equal(learner.X_adversarial, first[0])
+    assert learner.round == 1
+    learner.undo()
+    assert learner.X_adversarial is None and learner.y_adversarial is None
+    plain = net().fit(X[:10], y[:10])
+    np.testing.assert_array_equal(learner.predict_proba(X), plain.predict_proba(X))
+    with pytest.raises(ValueError, match="nothing to undo"):
+        learner.undo()
+
+
+def test_undo_gives_the_predictions_back(learner, data):
+    step(learner, data)
+    proba = learner.predict_proba(data[0])
+    step(learner, data, 3)
+    np.testing.assert_array_equal(learner.undo().predict_proba(data[0]), proba)
+
+
+def test_undo_of_the_first_lesson(data):
+    X, y = data
+    learner = DM2ATLearner(net())
+    learner.teach(X[:8], y[:8])
+    learner.teach(X[8:11], y[8:11])
+    assert len(learner.X_adversarial) == 3
+    learner.undo().undo()
+    assert learner.X_training is None and learner.X_adversarial is None
+    assert not learner.estimator.initialized_
+    learner.teach(X[:8], y[:8])
+    assert learner.X_adversarial is None
+
+
 @pytest.mark.parametrize("save", ["pickle", "joblib"])
 def test_saves_and_loads(save, learner, data):
     step(learner, data)
