@@ -33,8 +33,9 @@ from skal.meta import ActiveLearningClassifier
 from skal.nets import DeepClassifier
 from skal.utils._compat import STRATEGIES_RETURN_PAIRS
 
-# Constructors with what a strategy cannot do without; the rest are called with no argument.
+# Constructors with what a strategy cannot do without, or would be slow without; the rest are called with no argument.
 MAKE = {
+    "ActiveFT": lambda: {"max_iter": 30},  # its default is ten times as many, for the same checks
     # Without a loop that knows its length; n_clusters for the cold start, where no model knows the classes.
     "BAL": lambda: {"n_rounds": 4, "n_clusters": 3},
     "PT4AL": lambda: {"n_rounds": 4, "pretext": PCA(2, random_state=0)},

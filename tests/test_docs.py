@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import skal
 from skal import strategies
 
 ROOT = Path(__file__).parent.parent
@@ -86,7 +87,19 @@ def test_the_tables_list_every_strategy(page):
 
 
 def test_the_gate_uses_readmes_test_command():
+    """The gate's steps `install` and `test` are the README's one command, and it runs every check of the Makefile."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^.*-m pytest$", readme, re.MULTILINE)
-    assert commands == ['python3 -m venv .venv && .venv/bin/pip install -e ".[test]" && .venv/bin/python -m pytest']
-    assert "grep -m1 -- '-m pytest' README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipes = dict(re.findall(r"^([\w-]+):\n((?:\t.*\n)+)", makefile, re.MULTILINE))
+    settings = dict(re.findall(r"^(\w+) \?= (.*)$", makefile, re.MULTILINE))
+    command = f"{recipes['install'].strip()} && {recipes['test'].strip()}"
+    while "$" in command:
+        command = re.sub(r"\$\((\w+)\)", lambda name: settings[name[1]], command)
+    assert f"```sh\n{command}\n```" in readme
+    steps = re.search(r"^step (install)$.*^for target in (.*); do$", gate, re.MULTILINE | re.DOTALL)
+    assert sorted(" ".join(steps.groups()).split()) == sorted({*recipes} - {"format"})
+
+
+def test_the_citation_has_the_version():
+    assert f"version: {skal.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")

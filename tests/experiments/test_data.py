@@ -60,7 +60,9 @@ class TestFashion:
         assert sorted(raw.iterdir()) == before
 
     @pytest.mark.parametrize(
-        "content", [b"", b"rubbish", gzip.compress(b"\x00\x00\x09\x01"), b"\x1f\x8b\x08\x00rubbish"]
+        "content",
+        [b"", b"rubbish", gzip.compress(b"\x00\x00\x09\x01"), b"\x1f\x8b\x08\x00rubbish"],
+        ids=["empty", "rubbish", "short", "half"],
     )
     def test_damaged_file(self, tmp_path, content):
         raw = write_fashion(tmp_path, packed=True)

@@ -5,14 +5,11 @@ import pytest
 import torch
 from modAL.models import Committee
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.datasets import make_blobs
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from torch import nn
 
 from skal.exceptions import PoolCapabilityError
 from skal.learners import ActiveLearner
-from skal.nets import DeepClassifier
 from skal.pool import view_pool
 from skal.strategies import BALD, QueryByCommittee
 from skal.utils._random import make_generator
@@ -87,24 +84,8 @@ def test_kl_of_a_committee_is_bald():
     )
 
 
-class Net(nn.Module):
-    def __init__(self, n_classes=3):
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, n_classes))
-
-    def forward(self, X):
-        return self.layers(X)
-
-
-@pytest.fixture(scope="module")
-def data():
-    X, y = make_blobs(90, centers=3, n_features=4, cluster_std=3.0, random_state=0)
-    return X[:30], y[:30], X[30:]
-
-
-def test_dropout(data):
-    X, y, pool = data
-    net = DeepClassifier(Net, max_epochs=5, lr=0.05, random_state=0).fit(X, y)
+def test_dropout(data, dropout_net):
+    net, pool = dropout_net, data[2]
     scores = BALD(n_samples=6, random_state=3).score_samples(net, pool)
     samples = list(view_pool(net, pool).iter_proba_samples(6, make_generator(3, 0, 0)))
     np.testing.assert_allclose(scores, slow_bald(samples), atol=1e-6)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import make_blobs
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from skorch.callbacks import Callback
@@ -24,9 +23,9 @@ class Net(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def data():
-    X, y = make_blobs(90, centers=3, n_features=4, cluster_std=3.0, random_state=0)
-    return X[:30].astype(np.float32), y[:30], X[30:].astype(np.float32)
+def data(data):
+    X, y, pool = data
+    return X.astype(np.float32), y, pool.astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 from modAL.models import Committee
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.datasets import make_blobs
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from torch import nn
 
 from skal.exceptions import PoolCapabilityError
 from skal.learners import ActiveLearner
-from skal.nets import DeepClassifier
 from skal.pool import view_pool
 from skal.strategies import BALD, BayesianEntropy, EntropySampling
 from skal.utils._random import make_generator
@@ -71,29 +68,13 @@ def test_opinions_that_agree_give_plain_entropy():
     )
 
 
-class Net(nn.Module):
-    def __init__(self, n_classes=3):
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, n_classes))
-
-    def forward(self, X):
-        return self.layers(X)
-
-
-@pytest.fixture(scope="module")
-def data():
-    X, y = make_blobs(90, centers=3, n_features=4, cluster_std=3.0, random_state=0)
-    return X[:30], y[:30], X[30:]
-
-
-def test_dropout_forest_and_clones(data):
+def test_dropout_forest_and_clones(data, dropout_net):
     X, y, pool = data
-    net = DeepClassifier(Net, max_epochs=5, lr=0.05, random_state=0).fit(X, y)
-    scores = BayesianEntropy(n_samples=6, random_state=3).score_samples(net, pool)
-    samples = list(view_pool(net, pool).iter_proba_samples(6, make_generator(3, 0, 0)))
+    scores = BayesianEntropy(n_samples=6, random_state=3).score_samples(dropout_net, pool)
+    samples = list(view_pool(dropout_net, pool).iter_proba_samples(6, make_generator(3, 0, 0)))
     np.testing.assert_allclose(scores, slow_entropy(samples), atol=1e-6)
     # Never less than the part of it that is disagreement.
-    assert (scores >= BALD(n_samples=6, random_state=3).score_samples(net, pool)).all()
+    assert (scores >= BALD(n_samples=6, random_state=3).score_samples(dropout_net, pool)).all()
 
     forest = RandomForestClassifier(12, random_state=0).fit(X, y)
     np.testing.assert_allclose(

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from modAL.models import Committee
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.datasets import make_blobs
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
@@ -76,12 +75,6 @@ def test_by_hand():
     kl = QueryByCommittee(measure="kl").score_samples(committee_of(probas), X)
     assert kl[1] == pytest.approx(np.log(3))
     assert kl[2] > 0
-
-
-@pytest.fixture(scope="module")
-def data():
-    X, y = make_blobs(90, centers=3, n_features=4, cluster_std=3.0, random_state=0)
-    return X[:30], y[:30], X[30:]
 
 
 @pytest.mark.parametrize("measure", ["vote_entropy", "kl"])
