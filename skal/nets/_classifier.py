@@ -40,8 +40,8 @@ class DeepClassifier(NetPlumbing):
         The network; its output is logits, (n, n_classes), or a tuple that begins with them, or what names them
         `logits`. Of a class, the constructor is given the number of classes where it has a parameter
         `n_classes`, `num_classes`, `n_outputs`, `num_outputs` or `out_features` that is not set through
-        `module__...`. An instance is a starting point: every `fit` trains a copy. A str names a torchvision classifier, such as "resnet18", which gets a head of the
-        right width.
+        `module__...`. An instance is a starting point: every `fit` trains a copy. A str names a torchvision
+        classifier, such as "resnet18", which gets a head of the right width.
     criterion : loss class, default=nn.CrossEntropyLoss
         On logits. With `nn.NLLLoss` the module must output probabilities, as in skorch.
     max_epochs : int, default=10

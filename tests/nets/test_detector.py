@@ -413,7 +413,7 @@ def test_clone_pickle_repr(trained):
     with pytest.raises(NotFittedError):
         twin.predict(X_TEST)
     assert same(pickle.loads(pickle.dumps(trained)).detect(X_TEST), trained.detect(X_TEST))
-    assert repr(twin).startswith(("DeepDetector", "<class 'skal.nets._detector.DeepDetector'>"))
+    assert repr(twin).startswith(("DeepDetector", "<class 'skal.nets.detector._detector.DeepDetector'>"))
 
 
 def test_grid_search_and_cross_validation():
