@@ -38,11 +38,11 @@ class DeepClassifier(NetPlumbing):
     Parameters
     ----------
     module : nn.Module class or instance, callable that returns one, or str
-        The network; its (first) output is logits, (n, n_classes). Of a class, the constructor is given the
-        number of classes where it has a parameter `n_classes`, `num_classes`, `n_outputs`, `num_outputs` or
-        `out_features` that is not set through `module__...`. An instance is a starting point: every `fit`
-        trains a copy. A str names a torchvision classifier, such as "resnet18", which gets a head of the
-        right width.
+        The network; its output is logits, (n, n_classes), or a tuple that begins with them, or what names them
+        `logits`. Of a class, the constructor is given the number of classes where it has a parameter
+        `n_classes`, `num_classes`, `n_outputs`, `num_outputs` or `out_features` that is not set through
+        `module__...`. An instance is a starting point: every `fit` trains a copy. A str names a torchvision
+        classifier, such as "resnet18", which gets a head of the right width.
     criterion : loss class, default=nn.CrossEntropyLoss
         On logits. With `nn.NLLLoss` the module must output probabilities, as in skorch.
     max_epochs : int, default=10
@@ -99,9 +99,9 @@ class DeepClassifier(NetPlumbing):
     Notes
     -----
     `X` is an array (n, ...) of numbers, a tensor, a DataFrame, a sparse matrix (made dense in each call), a
-    list of samples of one shape, a dict of these for a module with several inputs, or a map-style torch
-    Dataset of samples or of tuples that begin with one. Numbers become the module's float dtype, without
-    scaling: uint8 images keep 0 ... 255. Integers stay integers for a module with an `nn.Embedding`.
+    list of samples of one shape (or of dicts of them), a dict of these for a module with several inputs, or a
+    map-style torch Dataset of samples or of tuples that begin with one. Numbers become the module's float dtype,
+    without scaling: uint8 images keep 0 ... 255. Integers stay integers for a module with an `nn.Embedding`.
 
     Differences from skorch: `criterion`, `train_split`, `verbose` and `device` have other defaults; `fit`
     shuffles; module instances are copied; a list of arrays is samples, not several inputs;
@@ -236,7 +236,12 @@ class DeepClassifier(NetPlumbing):
         ------
         ValueError
             Before training, with the net as it was: empty `X`, lengths that differ, NaN or infinity, labels
-            missing from `classes` or beyond the network's outputs, invalid weights or parameters.
+            missing from `classes` or beyond the network's outputs, invalid weights or parameters. In training, where
+            a sample of a Dataset holds NaN.
+        TypeError
+            Samples that are no numbers, such as paths of files.
+        TrainingDivergedError
+            A loss that is not finite; the net is as it was.
         """
         return self._train(X, y, None, sample_weight, fit_params, reset=not self.warm_start)
 

@@ -187,10 +187,32 @@ class NetPlumbing(RepeatableClassifier):
         if not is_finite(samples):
             raise ValueError(f"X contains NaN or infinity: {type(self).__name__} takes samples of finite numbers only.")
 
+    def _check_first_output(self, output: torch.Tensor) -> None:
+        """Whether the module outputs what the criterion takes, seen in the first batch of training."""
+        by = type(self.module_).__name__
+        if isinstance(self.criterion_, nn.NLLLoss) and bool((output < 0).any()):
+            raise ValueError(
+                f"With nn.NLLLoss, {by} must output probabilities, of which {type(self).__name__} takes the logarithm, "
+                "as skorch does. Got negative numbers, such as log-probabilities: use criterion=nn.CrossEntropyLoss, "
+                "which takes these and logits."
+            )
+        is_proba = output.ndim == 2 and output.shape[1] > 1 and bool((output >= 0).all())
+        if isinstance(self.criterion_, nn.CrossEntropyLoss) and is_proba:
+            sums = output.float().sum(dim=1)
+            if bool(torch.allclose(sums, torch.ones_like(sums), atol=1e-3)):
+                warnings.warn(
+                    f"With nn.CrossEntropyLoss, {by} should output logits. Its outputs are probabilities already, so "
+                    "that the softmax is taken twice: leave it out of the module.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+
     def train_step(self, batch: Any, **fit_params: Any) -> Any:
         """One step of the optimizer; a loss that is not finite ends the training."""
         step = super().train_step(batch, **fit_params)
-        loss = float(step["loss"].detach())
+        loss, output = float(step["loss"].detach()), first_output(step["y_pred"])
+        if len(self.history) == 1 and len(self.history[-1, "batches"]) == 1:
+            self._check_first_output(output.detach())
         if not math.isfinite(loss):
             self._check_batch(batch)
             raise TrainingDivergedError(

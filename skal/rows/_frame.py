@@ -85,7 +85,7 @@ def _(first: pd.Series, second: Any) -> pd.Series:
     values: Any = second
     if not isinstance(second, pd.Series):
         # A list of values has types of its own, which a column of numbers does not read out of texts.
-        values = pd.Series(list(second)) if len(array) else pd.Series(array, dtype=first.dtype)
+        values = pd.Series(array.tolist()) if len(array) else pd.Series(array, dtype=first.dtype)
     return pd.Series(stack_columns(first, values, name), index=_joint_index(first, second), name=first.name)
 
 
@@ -231,4 +231,4 @@ def _with_index(first: Any, values: Any, second: Any, X_new: Any) -> Any:
     if isinstance(first, pd.DataFrame):
         stacked = stack_rows(first.iloc[:0], values)
         return stacked.set_axis(index)
-    return pd.Series(list(values), index=index, name=first.name)
+    return pd.Series(np.asarray(values).tolist() if not isinstance(values, pd.Series) else values.array, index=index)

@@ -184,3 +184,13 @@ def test_labels_of_a_part_of_a_dataset():
     net = make(nn.Linear(4, 3))
     want = net.fit(X[::2], Y[::2]).predict_proba(X)
     np.testing.assert_array_equal(net.fit(part).predict_proba(X), want)
+
+
+def test_log_probabilities_with_nll_loss():
+    body = [nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)]
+    with pytest.raises(ValueError, match="must output probabilities.*log-probabilities: use criterion=nn.CrossEntropy"):
+        make(nn.Sequential(*body, nn.LogSoftmax(dim=1)), criterion=nn.NLLLoss).fit(X, Y)
+    make(nn.Sequential(*body, nn.Softmax(dim=1)), criterion=nn.NLLLoss).fit(X, Y)
+    make(nn.Sequential(*body, nn.LogSoftmax(dim=1))).fit(X, Y)
+    with pytest.warns(UserWarning, match="should output logits"):
+        make(nn.Sequential(*body, nn.Softmax(dim=1))).fit(X, Y)

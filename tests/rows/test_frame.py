@@ -217,3 +217,9 @@ def test_labels_of_another_kind():
     for first, second in ((pd.Series([1, 2]), ["a"]), (pd.Series(["a"]), [1]), (np.array([1]), ["a"])):
         with pytest.raises(ValueError, match="must hold (numbers|text)"):
             label_rows(first, second, np.ones((1, 2)))
+
+
+def test_labels_are_python_values():
+    y = pd.Series(["a", "b"])
+    for X_new in (np.ones((1, 2)), pd.DataFrame({"x": [1]}, index=["z"])):
+        assert type(label_rows(y, np.array(["c"]), X_new).iloc[-1]) is str
