@@ -18,7 +18,14 @@ from sklearn.base import BaseEstimator, clone
 from .exceptions import ColdStartWarning, SkalError
 from .pool import PoolView, view_pool
 from .utils._arrays import top_k
-from .utils._compat import STRATEGIES_RETURN_PAIRS, HasMethods, Interval, StrOptions, validate_parameter_constraints
+from .utils._compat import (
+    STRATEGIES_RETURN_PAIRS,
+    HasMethods,
+    Interval,
+    StrOptions,
+    param_names,
+    validate_parameter_constraints,
+)
 from .utils._random import make_generator
 from .utils._validation import check_n_instances
 
@@ -217,7 +224,7 @@ class QueryStrategy(BaseEstimator, ABC):
     def with_params(self, params: dict[str, Any]) -> Any:
         """A shallow twin with other parameters (nested ones by ``name__inner``); `self` and what it holds stay."""
         twin = copy.copy(self)
-        valid = self._get_param_names()
+        valid = param_names(self)
         nested: defaultdict[str, dict[str, Any]] = defaultdict(dict)
         for key, value in params.items():
             name, is_nested, rest = key.partition("__")
@@ -320,7 +327,7 @@ def make_query_function(strategy_class: type[QueryStrategy], name: str) -> Calla
         Returns what the installed modAL expects of a query strategy. Its attribute `strategy_class` is the class, and
         its `select` answers as the class's does, with the parameters as keywords.
     """
-    valid = strategy_class._get_param_names()
+    valid = param_names(strategy_class)
 
     def make(params: dict[str, Any]) -> QueryStrategy:
         unknown = [key for key in params if key not in valid]

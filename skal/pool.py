@@ -270,7 +270,7 @@ class PoolView:
     @cached_property
     def y_encoded(self) -> NDArray[np.int64]:
         """Column of `proba` for each label in `y`, `(n,)` int64; only on `labeled`."""
-        y = np.asarray(self.y)
+        y = _one_column(self.y)
         column = {label: i for i, label in enumerate(self.classes.tolist())}
         unknown = sorted({label for label in y.tolist() if label not in column}, key=str)
         if unknown:
@@ -370,8 +370,7 @@ class PoolView:
         """Labelled samples as the final estimator sees them, and their labels `(n,)`."""
         if self.labeled is None:
             raise self.model.lacks("labeled", by)
-        y = np.asarray(self.labeled.y)
-        y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+        y = _one_column(self.labeled.y)
         if not np.isin(y, self.classes).all():
             self.labeled.y_encoded  # noqa: B018  (says which label is unknown)
         return self.labeled.X_transformed, y
@@ -469,6 +468,12 @@ def _allows_nan(estimator: Any) -> bool:
         return bool(get_tags(estimator).input_tags.allow_nan)
     except (AttributeError, TypeError, ValueError):
         return False
+
+
+def _one_column(y: Any) -> NDArray:
+    """Labels `(n,)`, also of a column of them or a frame of one column."""
+    labels = np.asarray(y)
+    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
 def _shape_words(shape: tuple[int, ...]) -> str:

@@ -42,73 +42,6 @@ MAX_LINES, MAX_LINES_OF_UTILS = 400, 1000
 NO_CODE = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER
 }  # fmt: skip
-# What breaks a rule below and is still to be mended. A test fails when an entry is missing here, or mended.
-KNOWN = {
-    "private_imports": {
-        "learners/_active_learner.py imports _is_fitted of pool",
-        "learners/_active_learner.py imports models._nets",
-        "learners/_dm2_at.py imports models._fgsm",
-        "meta/_classifier.py imports models._adapters",
-        "meta/_classifier.py imports models._nets",
-        "meta/_classifier.py imports models._tags",
-        "metrics/_distances.py imports _BLOCK of utils",
-        "metrics/_robustness.py imports models._fgsm",
-        "models/_nets.py imports rows._net_input",
-        "nets/_adversarial.py imports models._fgsm",
-        "nets/_classifier.py imports models._nets",
-        "nets/_plumbing.py imports models._nets",
-        "nets/_pretext.py imports models._nets",
-        "nets/_probe.py imports models._nets",
-        "nets/detector/_detector.py imports metrics._detection",
-        "nets/detector/_detector.py imports metrics._targets",
-        "pool.py imports models._adapters",
-        "pool.py imports models._nets",
-        "pool.py imports models._samples",
-        "strategies/_alfa_mix.py imports models._adapters",
-        "strategies/_bal.py imports _flat_numeric of models",
-        "strategies/_bal.py imports models._adapters",
-        "strategies/_decern.py imports models._adapters",
-    },
-    "attributes_of_other_rooms": {
-        "base.py touches learner._cold_start_warned",
-        "experiments/_cli.py touches cls._for_detectors",
-        "learners/_active_learner.py touches strategy._scored",
-        "learners/_active_learner.py touches strategy.func._scored",
-        "strategies/_bal.py touches pool._final",
-        "strategies/_parts/_ranking.py touches function._scored",
-        "strategies/_parts/_ranking.py touches strategy._with_params",
-        "strategies/_parts/_sub_pools.py touches pool._X_training",
-        "strategies/_parts/_sub_pools.py touches pool._lacks",
-        "strategies/_parts/_sub_pools.py touches pool._model",
-        "strategies/_parts/_sub_pools.py touches pool._transforms",
-    },
-    "private_names_of_others": {
-        "base.py touches self._get_param_names",
-        "base.py touches strategy_class._get_param_names",
-        "learners/_active_learner.py touches part._get_param_names",
-        "models/_nets.py touches net._criteria",
-        "models/_nets.py touches net._get_predict_nonlinearity",
-        "models/_nets.py touches net._modules",
-        "models/_nets.py touches net.module_._orig_mod",
-        "models/_samples.py imports _DropoutNd of torch.nn.modules.dropout",
-        "models/_samples.py touches net._get_predict_nonlinearity",
-        "nets/_classifier.py touches self._get_predict_nonlinearity",
-        "nets/_plumbing.py touches nn.modules.batchnorm._BatchNorm",
-        "nets/_plumbing.py touches self.module_._orig_mod",
-        "nets/_repeatable.py touches nn.modules.batchnorm._BatchNorm",
-        "nets/_repeatable.py touches self._criteria",
-        "nets/_repeatable.py touches self._modules",
-        "nets/_repeatable.py touches self._optimizers",
-        "nets/detector/_detector.py touches nn.modules.batchnorm._BatchNorm",
-        "nets/detector/_detector.py touches self.module_._orig_mod",
-    },
-    "misnamed_methods": {
-        "strategies/_detection.py holds DetectionEntropy, DetectionLeastConfidence, DetectionMargin",
-        "strategies/_kmeans.py holds KMeansSampling",
-        "strategies/_random.py holds RandomSampling",
-        "strategies/_uncertainty.py holds EntropySampling, LeastConfidence, MarginSampling",
-    },
-}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -314,9 +247,8 @@ RULES = [
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_rules_of_the_house(rule):
-    faults, known = set(rule()), KNOWN.get(rule.__name__, set())
-    assert not faults - known, f"{rule.__doc__}\n" + "\n".join(sorted(faults - known))
-    assert not known - faults, "mended, and to be taken out of KNOWN:\n" + "\n".join(sorted(known - faults))
+    faults = set(rule())
+    assert not faults, f"{rule.__doc__}\n" + "\n".join(sorted(faults))
 
 
 def check_circles():

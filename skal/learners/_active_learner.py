@@ -22,7 +22,7 @@ from torch import nn
 from ..base import unknown_keyword
 from ..models import Unwrapped, casting, is_fitted, is_plain_net, net_labels, takes_missing
 from ..pool import Memory
-from ..rows import check_training_data, n_rows, net_input, take_rows
+from ..rows import check_training_data, n_rows, net_input, own_labels, take_rows
 from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
 from ..utils._random import make_generator
 from ._labels import LabeledSet, one_label
@@ -343,7 +343,7 @@ class ActiveLearner(ModALActiveLearner):
 
     def _checked(self, X: Any, y: Any) -> LabeledSet:
         """Samples and labels that fit together."""
-        y = one_label(X, y)
+        y = own_labels(X) if y is None else one_label(X, y)
         check_training_data(X, y, ensure_all_finite=self.force_all_finite and not takes_missing(self.estimator))
         return LabeledSet(X, y)
 

@@ -7,11 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from ..utils._arrays import blocks, l2_normalize
-from ..utils._neighbors import (
-    _BLOCK,
-)
 
 __all__ = ["combined_distances"]
+
+_BLOCK = 64 * 2**20  # bytes of a work array
 
 
 def combined_distances(X: ArrayLike, Y: ArrayLike | None = None) -> NDArray[np.float64]:

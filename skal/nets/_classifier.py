@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, default_collate
 from ..models import Outputs, net_outputs
 from ..rows import check_finite, column_names, dataset_labels, feature_shape, n_rows, net_input, read_rows
 from ..utils._arrays import blocks
-from ..utils._compat import plain_module
+from ..utils._compat import plain_module, predict_nonlinearity
 from ..utils._torch import first_output, kept_modes, torch_rng
 from ._backbone import check_weights
 from ._data import is_training_data
@@ -412,7 +412,7 @@ class DeepClassifier(NetPlumbing):
         data = X if isinstance(X, (Dataset, Mapping)) else as_tensor(self._cast(X))
         if not isinstance(data, torch.Tensor) or not data.is_floating_point():
             raise TypeError(f"X must be an array of real numbers for an input gradient. Got {type(X).__name__}.")
-        nonlinearity = self._get_predict_nonlinearity()
+        nonlinearity = predict_nonlinearity(self)
         gradients = []
         size = len(data) if self.batch_size == -1 else self.batch_size
         with torch_rng(device=self.device), kept_modes(self.module_), torch.enable_grad():

@@ -17,7 +17,7 @@ from skorch import NeuralNet, NeuralNetClassifier
 from skorch.utils import to_device
 from torch.utils.data import DataLoader
 
-from ..utils._compat import BatchNorm
+from ..utils._compat import BatchNorm, trained_parts
 from ..utils._random import make_generator, sklearn_seed
 from ..utils._torch import resolve_device, torch_rng
 from ._labels import sorted_labels
@@ -110,7 +110,7 @@ class RepeatableNet(NeuralNet):
         before = self.__dict__.copy()
         if in_place:
             # Together, so that the optimizer's parameters stay the module's.
-            names = {*self._modules, *self._criteria, *self._optimizers, "history"}
+            names = trained_parts(self)
             trained = {f"{name}_": before[f"{name}_"] for name in names if f"{name}_" in before}
             before |= copy.deepcopy(trained)
         try:

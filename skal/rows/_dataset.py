@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
-from ._generics import as_index, is_finite, n_rows, numbers_of, read_rows, stack_rows, take_rows
+from ._generics import as_index, is_finite, n_rows, numbers_of, own_labels, read_rows, stack_rows, take_rows
 
 __all__ = ["dataset_labels"]
 
@@ -89,6 +89,7 @@ def _(X: Any) -> None:
     return None
 
 
+@own_labels.register(Dataset)
 def dataset_labels(dataset: Any) -> NDArray:
     """The labels of a torch Dataset that yields pairs (sample, label): its `targets`, or one pass over it.
 

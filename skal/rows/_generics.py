@@ -29,6 +29,7 @@ __all__ = [
     "like",
     "n_rows",
     "numbers_of",
+    "own_labels",
     "read_rows",
     "row_blocks",
     "row_keys",
@@ -291,6 +292,12 @@ def feature_shape(X: Any) -> tuple[int, ...] | None:
 @generic
 def column_names(X: Any) -> list[Any] | None:
     """Names of the columns of a table; None of what has none."""
+    return None
+
+
+@generic
+def own_labels(X: Any) -> Any:
+    """Labels that come with the samples, as in a Dataset of pairs (sample, label); None of what has none."""
     return None
 
 

@@ -12,33 +12,23 @@ from ._balque import BALQUE, balque_sampling
 from ._bayesian_entropy import BayesianEntropy, bayesian_entropy_sampling
 from ._core_set import CoreSet, core_set_sampling
 from ._decern import DECERN, decern_sampling
-from ._detection import (
-    DetectionEntropy,
-    DetectionLeastConfidence,
-    DetectionMargin,
-    detection_entropy_sampling,
-    detection_least_confidence_sampling,
-    detection_margin_sampling,
-)
+from ._detection_entropy import DetectionEntropy, detection_entropy_sampling
+from ._detection_least_confidence import DetectionLeastConfidence, detection_least_confidence_sampling
+from ._detection_margin import DetectionMargin, detection_margin_sampling
 from ._dm2 import DM2, dm2_sampling
-from ._kmeans import KMeansSampling, kmeans_sampling
+from ._entropy_sampling import EntropySampling, entropy_sampling
+from ._kmeans_sampling import KMeansSampling, kmeans_sampling
+from ._least_confidence import LeastConfidence, least_confidence_sampling
+from ._margin_sampling import MarginSampling, margin_sampling
 from ._noise_stability import NoiseStability, noise_stability_sampling
 from ._parts._sub_pools import cluster_distance_difference, sub_pool_bounds
 from ._patra_bruzzone import PatraBruzzone, patra_bruzzone_sampling
 from ._prob_cover import ProbCover, prob_cover_sampling
 from ._pt4al import PT4AL, pt4al_sampling
 from ._query_by_committee import QueryByCommittee, query_by_committee_sampling
-from ._random import RandomSampling, random_sampling
+from ._random_sampling import RandomSampling, random_sampling
 from ._typiclust import TypiClust, typiclust_sampling
 from ._uffm import UFFM, remove_similar, uffm_sampling
-from ._uncertainty import (
-    EntropySampling,
-    LeastConfidence,
-    MarginSampling,
-    entropy_sampling,
-    least_confidence_sampling,
-    margin_sampling,
-)
 
 __all__ = [
     "BADGE",

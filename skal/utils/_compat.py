@@ -36,14 +36,21 @@ __all__ = [
     "RealNotInt",
     "StrOptions",
     "net_parts",
+    "param_names",
     "plain_module",
     "predict_nonlinearity",
+    "trained_parts",
     "validate_parameter_constraints",
 ]
 
 # modAL 0.4.2 turned the contract around: a strategy returns (indices, metrics) instead of indices.
 # Asked of the installed package by what it does, not by its version number.
 STRATEGIES_RETURN_PAIRS: bool = isinstance(multi_argmax(np.zeros(1)), tuple)
+
+
+def param_names(owner: Any) -> list[str]:
+    """Names of the parameters of a scikit-learn estimator, or of its class, sorted."""
+    return owner._get_param_names()
 
 
 # -- skorch and torch ------------------------------------------------------------------------------------------
@@ -58,6 +65,11 @@ def net_parts(net: Any) -> list[Any]:
     """All modules and criteria of a skorch net."""
     names = [*getattr(net, "_modules", []), *getattr(net, "_criteria", [])] or ["module", "criterion"]
     return [getattr(net, f"{name}_", None) for name in names]
+
+
+def trained_parts(net: Any) -> set[str]:
+    """Names of all that training changes in a skorch net."""
+    return {*net._modules, *net._criteria, *net._optimizers, "history"}
 
 
 def predict_nonlinearity(net: Any) -> Callable[[Any], Any]:

@@ -191,7 +191,7 @@ class TestRetrieval:
         rng = np.random.default_rng(0)
         D, y = rng.standard_normal((50, 4)), rng.integers(3, size=50)
         whole = retrieval_map(D, y)
-        monkeypatch.setattr("skal.metrics._BLOCK", 100)
+        monkeypatch.setattr("skal.metrics._descriptors._BLOCK", 100)
         assert retrieval_map(D, y) == pytest.approx(whole, abs=1e-12)
 
     def test_bad_input(self):

@@ -17,9 +17,8 @@ from torch import nn
 from torch.utils.data import Dataset, Subset
 
 from ...exceptions import PoolCapabilityError, TrainingDivergedError
-from ...metrics._detection import load_pycocotools, mean_average_precision
-from ...metrics._targets import parse_targets, unique_labels
-from ...utils._compat import BatchNorm
+from ...metrics import load_pycocotools, mean_average_precision, parse_targets, unique_labels
+from ...utils._compat import BatchNorm, plain_module
 from ...utils._torch import kept_modes, torch_rng
 from .._backbone import channels_of, check_weights
 from .._labels import encode, match_classes, sorted_labels
@@ -286,7 +285,7 @@ class DeepDetector(RepeatableNet):
             "nms_threshold": self.nms_threshold,
             "detections_per_image": self.detections_per_image,
         }
-        set_thresholds(getattr(self.module_, "_orig_mod", self.module_), values, self.own_thresholds_)
+        set_thresholds(plain_module(self), values, self.own_thresholds_)
 
     def get_params_for(self, prefix: str) -> dict[str, Any]:
         """Parameters that begin with `prefix`; for the optimizer, torchvision's own where nothing else is said."""
@@ -452,7 +451,7 @@ class DeepDetector(RepeatableNet):
     def iter_detect(self, X: Any) -> Iterator[dict[str, NDArray]]:
         """The dicts of `detect` one by one, in order: a large pool's need not be held at once."""
         self._check_ready(X)
-        if not can_have_proba(getattr(self.module_, "_orig_mod", self.module_)):
+        if not can_have_proba(plain_module(self)):
             raise self._lacks_proba()
         return self._detections(X, proba=True)
 
@@ -541,7 +540,7 @@ class DeepDetector(RepeatableNet):
             yield from self._detect_block(images, proba)
 
     def _detect_block(self, images: list[torch.Tensor], proba: bool) -> list[dict[str, NDArray]]:
-        module = getattr(self.module_, "_orig_mod", self.module_)
+        module = plain_module(self)
         self._set_thresholds()
         answers: list[dict[str, NDArray]] = [{} for _ in images]
         with torch_rng(device=self.device), kept_modes(self.module_), torch.no_grad():
