@@ -33,6 +33,7 @@ class _DetectionUncertainty(ScoringStrategy):
         "random_state": ["random_state"],
     }
     requires = ("boxes",)
+    order_free = True
 
     def __init__(
         self,
