@@ -53,11 +53,11 @@ def check_strategy(instance: QueryStrategy) -> None:
 
     Notes
     -----
-    The rules are those of `strategy_checks`, in that order: constructor and parameters, what a query returns, seeds and
-    rounds, what must stay unchanged, pools that are hard, what is asked of the model, and the places where strategies
-    are used. Where ``order_free = True`` a permuted pool must give the same samples; where ``one_pass = False`` the
-    model may be asked more than once. Strategies for detectors, and those that only a committee serves, are spared
-    what needs a classifier.
+    The rules are those of `strategy_checks`, in that order: constructor and parameters, what a query returns, what is
+    asked of the model, what must stay unchanged, seeds, rounds and copies, pools and labels that are hard, and the
+    places where strategies are used. Where ``order_free = True`` a permuted pool must give the same samples; where
+    ``one_pass = False`` the model may be asked more than once. Strategies for detectors, and those that only a
+    committee serves, are spared what needs a classifier.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def _bytes(value: Any) -> bytes:
     return pickle.dumps(joblib.wrap_non_picklable_objects(value, keep_wrapper=False))
 
 
-# -- constructor and parameters ----------------------------------------------------------------------------------
+# -- constructor and parameters -----------------------------------------------------------------------------------
 
 
 @_rule("have a keyword-only constructor that stores its parameters as they are")
@@ -172,33 +172,7 @@ def check_params(instance: QueryStrategy) -> None:
     _ensure(instance.__name__ == type(instance).__name__, f"its __name__ is {instance.__name__!r}")
 
 
-@_rule("choose the same when cloned or pickled")
-def check_clone_and_pickle(instance: QueryStrategy) -> None:
-    world, strategy = World(instance), seeded(instance)
-    expected = _picks(strategy, world)
-    for twin, how in ((clone(strategy), "clone"), (pickle.loads(_bytes(strategy)), "pickle")):
-        _ensure(repr(twin) == repr(strategy), f"a {how} is {twin!r}")
-        _ensure(_same(_picks(twin, world), expected), f"a {how} does not")
-
-
-@_rule("take overrides for one call, and refuse an unknown keyword with a TypeError that names the near one")
-def check_overrides(instance: QueryStrategy) -> None:
-    world = World(instance)
-    learner, params = world.learner(instance), instance.get_params()
-    name, value = next(iter(params.items()), (None, None))
-    if "random_state" in params:
-        expected = seeded(instance, 2).select(learner, world.pool, 6)
-        _ensure(_same(instance.select(learner, world.pool, 6, random_state=2), expected), "random_state has no effect")
-        name = "random_state"
-    elif name is not None:
-        instance.select(learner, world.pool, 2, **{name: value})
-    _ensure(instance.get_params() == params, "an override stays")
-    unknown = "zzz" if name is None else name[:-1]
-    error = _refused(TypeError, lambda: instance(learner, world.pool, 2, **{unknown: None}), f"{unknown!r} passes")
-    _ensure(name is None or f"Did you mean {name!r}" in str(error), f"the error says {str(error)!r}")
-
-
-# -- what a query returns ----------------------------------------------------------------------------------------
+# -- what a query returns -----------------------------------------------------------------------------------------
 
 
 @_rule("return unique int64 positions in the pool, as many as are asked for, with finite float64 scores")
@@ -224,18 +198,100 @@ def check_n_instances(instance: QueryStrategy) -> None:
     _refused(ValueError, lambda: instance.select(learner, world.pool[:0]), "an empty pool passes")
 
 
-@_rule("return of score_samples what it selects by")
-def check_score_samples(instance: QueryStrategy) -> None:
-    if not isinstance(instance, ScoringStrategy):
+# -- what is asked of the model -----------------------------------------------------------------------------------
+
+
+@_rule("name in `requires` all that it reads")
+def check_requires(instance: QueryStrategy) -> None:
+    if wraps_a_function(instance):
         return
-    world, strategy = World(instance), seeded(instance)
-    scores = strategy.score_samples(world.learner(strategy), world.pool)
-    _ensure(scores.shape == (len(world.pool),) and scores.dtype == np.float64, f"{scores.dtype} {scores.shape}")
-    idx, selected = _picks(strategy, world)
-    _ensure(np.allclose(selected, scores[idx]), "the two differ")
+    strategy = seeded(instance)
+    for fake in fakes(strategy):
+        try:
+            strategy.select(fake, fake.X, 3)
+        except Exception as error:  # whatever comes of what is not there
+            raise _BrokenError(f"{strategy.requires} is not enough, since {str(error).rstrip('.')}") from None
+    for member in strategy.requires:
+        for fake in fakes(strategy, without=member):
+            call = functools.partial(strategy.select, fake, fake.X, 3)
+            _refused(PoolCapabilityError, call, f"without {member!r} it runs all the same")
+            _ensure(not fake.asked, f"before it misses {member!r} it computes {sorted(fake.asked)}")
 
 
-# -- seeds and rounds --------------------------------------------------------------------------------------------
+@_rule("ask the model about the pool once (or say one_pass = False)", of="classifier")
+def check_one_pass(instance: QueryStrategy) -> None:
+    world = World(instance)
+    if asks_again(instance) or wraps_a_function(instance):
+        return
+    from ..nets import DeepClassifier
+
+    rows: list[int] = []
+
+    class Net(torch.nn.Module):
+        def __init__(self, n_classes: int = 3) -> None:
+            super().__init__()
+            self.head = torch.nn.Linear(4, n_classes)
+
+        def forward(self, X: torch.Tensor) -> torch.Tensor:
+            rows.append(len(X))
+            return self.head(X)
+
+    learner = world.learner(instance, estimator=DeepClassifier(Net, max_epochs=1, random_state=0))
+    rows.clear()
+    learner.query(world.pool, n_instances=5)
+    most = len(world.pool) + len(world.X)
+    _ensure(sum(rows) <= most, f"of {most} samples it asks {sum(rows)} times")
+
+
+# -- what must stay unchanged -------------------------------------------------------------------------------------
+
+
+@_rule("change nothing that it is given: pool, labelled data, classifier, what the view hands out")
+def check_nothing_is_changed(instance: QueryStrategy) -> None:
+    world = World(instance)
+    learner = world.learner(instance)
+    watched = {"pool": world.pool, "X_training": world.X, "y_training": world.y}
+    watched["parameters of the strategy"] = instance.get_params()
+    watched["classifier"] = [part.estimator for part in getattr(learner, "learner_list", [learner])]
+    before = {name: _bytes(value) for name, value in watched.items()}
+    instance.select(learner, world.pool, 5)
+    changed = [name for name, value in watched.items() if _bytes(value) != before[name]]
+    _ensure(not changed, f"{changed} came back changed")
+    if wraps_a_function(instance):
+        return
+    for fake in fakes(instance):
+        views = [view for view in (fake, fake.labeled) if view is not None]
+        before = {name: _bytes(value) for name, value in _numbers(views).items()}
+        seeded(instance).select(fake, fake.X, 3)
+        changed = [name for name, value in _numbers(views).items() if _bytes(value) != before[name]]
+        _ensure(not changed, f"{changed} of the view came back changed")
+
+
+def _numbers(views: list[Any]) -> dict[str, Any]:
+    names = ("proba", "logits", "embeddings")
+    wanted = [(view, name) for view in views for name in names if view.model.supplies(name)]
+    return {f"{name} {i}": getattr(view, name) for i, (view, name) in enumerate(wanted)} | {"X": views[0].X}
+
+
+@_rule("leave the global random generators alone")
+def check_global_generators(instance: QueryStrategy) -> None:
+    world, strategy = World(instance), seeded(instance, None)
+    learner = world.learner(strategy)
+
+    def states() -> dict[str, Any]:
+        return {
+            "numpy.random": _bytes(get_state()),  # noqa: NPY002  (read, never advanced)
+            "torch": _bytes(torch.get_rng_state().numpy()),
+            "random": random.getstate(),
+        }
+
+    before = states()
+    strategy.select(learner, world.pool, 5)
+    touched = [name for name, state in states().items() if state != before[name]]
+    _ensure(not touched, f"that of {touched} is advanced" if touched else "")
+
+
+# -- seeds, rounds and copies -------------------------------------------------------------------------------------
 
 
 @_rule("choose the same with the same seed, and keep nothing between queries")
@@ -291,55 +347,44 @@ def check_order(instance: QueryStrategy) -> None:
     _ensure(set(permuted.tolist()) == set(_picks(strategy, world)[0].tolist()), "it does not")
 
 
-# -- what must stay unchanged ------------------------------------------------------------------------------------
-
-
-@_rule("leave the global random generators alone")
-def check_global_generators(instance: QueryStrategy) -> None:
-    world, strategy = World(instance), seeded(instance, None)
-    learner = world.learner(strategy)
-
-    def states() -> dict[str, Any]:
-        return {
-            "numpy.random": _bytes(get_state()),  # noqa: NPY002  (read, never advanced)
-            "torch": _bytes(torch.get_rng_state().numpy()),
-            "random": random.getstate(),
-        }
-
-    before = states()
-    strategy.select(learner, world.pool, 5)
-    touched = [name for name, state in states().items() if state != before[name]]
-    _ensure(not touched, f"that of {touched} is advanced" if touched else "")
-
-
-@_rule("change nothing that it is given: pool, labelled data, classifier, what the view hands out")
-def check_nothing_is_changed(instance: QueryStrategy) -> None:
-    world = World(instance)
-    learner = world.learner(instance)
-    watched = {"pool": world.pool, "X_training": world.X, "y_training": world.y}
-    watched["parameters of the strategy"] = instance.get_params()
-    watched["classifier"] = [part.estimator for part in getattr(learner, "learner_list", [learner])]
-    before = {name: _bytes(value) for name, value in watched.items()}
-    instance.select(learner, world.pool, 5)
-    changed = [name for name, value in watched.items() if _bytes(value) != before[name]]
-    _ensure(not changed, f"{changed} came back changed")
-    if wraps_a_function(instance):
+@_rule("return of score_samples what it selects by")
+def check_score_samples(instance: QueryStrategy) -> None:
+    if not isinstance(instance, ScoringStrategy):
         return
-    for fake in fakes(instance):
-        views = [view for view in (fake, fake.labeled) if view is not None]
-        before = {name: _bytes(value) for name, value in _numbers(views).items()}
-        seeded(instance).select(fake, fake.X, 3)
-        changed = [name for name, value in _numbers(views).items() if _bytes(value) != before[name]]
-        _ensure(not changed, f"{changed} of the view came back changed")
+    world, strategy = World(instance), seeded(instance)
+    scores = strategy.score_samples(world.learner(strategy), world.pool)
+    _ensure(scores.shape == (len(world.pool),) and scores.dtype == np.float64, f"{scores.dtype} {scores.shape}")
+    idx, selected = _picks(strategy, world)
+    _ensure(np.allclose(selected, scores[idx]), "the two differ")
 
 
-def _numbers(views: list[Any]) -> dict[str, Any]:
-    names = ("proba", "logits", "embeddings")
-    wanted = [(view, name) for view in views for name in names if view.model.supplies(name)]
-    return {f"{name} {i}": getattr(view, name) for i, (view, name) in enumerate(wanted)} | {"X": views[0].X}
+@_rule("choose the same when cloned or pickled")
+def check_clone_and_pickle(instance: QueryStrategy) -> None:
+    world, strategy = World(instance), seeded(instance)
+    expected = _picks(strategy, world)
+    for twin, how in ((clone(strategy), "clone"), (pickle.loads(_bytes(strategy)), "pickle")):
+        _ensure(repr(twin) == repr(strategy), f"a {how} is {twin!r}")
+        _ensure(_same(_picks(twin, world), expected), f"a {how} does not")
 
 
-# -- pools that are hard -----------------------------------------------------------------------------------------
+@_rule("take overrides for one call, and refuse an unknown keyword with a TypeError that names the near one")
+def check_overrides(instance: QueryStrategy) -> None:
+    world = World(instance)
+    learner, params = world.learner(instance), instance.get_params()
+    name, value = next(iter(params.items()), (None, None))
+    if "random_state" in params:
+        expected = seeded(instance, 2).select(learner, world.pool, 6)
+        _ensure(_same(instance.select(learner, world.pool, 6, random_state=2), expected), "random_state has no effect")
+        name = "random_state"
+    elif name is not None:
+        instance.select(learner, world.pool, 2, **{name: value})
+    _ensure(instance.get_params() == params, "an override stays")
+    unknown = "zzz" if name is None else name[:-1]
+    error = _refused(TypeError, lambda: instance(learner, world.pool, 2, **{unknown: None}), f"{unknown!r} passes")
+    _ensure(name is None or f"Did you mean {name!r}" in str(error), f"the error says {str(error)!r}")
+
+
+# -- pools and labels that are hard -------------------------------------------------------------------------------
 
 
 @_rule("choose among duplicates, samples that are all alike, and features that are all zero")
@@ -384,52 +429,7 @@ def check_pipeline(instance: QueryStrategy) -> None:
     _ensure(_same(inside, before), "it does not")
 
 
-# -- what is asked of the model ----------------------------------------------------------------------------------
-
-
-@_rule("name in `requires` all that it reads")
-def check_requires(instance: QueryStrategy) -> None:
-    if wraps_a_function(instance):
-        return
-    strategy = seeded(instance)
-    for fake in fakes(strategy):
-        try:
-            strategy.select(fake, fake.X, 3)
-        except (PoolCapabilityError, AttributeError) as error:
-            raise _BrokenError(f"{strategy.requires} is not enough, since {str(error).rstrip('.')}") from None
-    for member in strategy.requires:
-        for fake in fakes(strategy, without=member):
-            call = functools.partial(strategy.select, fake, fake.X, 3)
-            _refused(PoolCapabilityError, call, f"without {member!r} it runs all the same")
-            _ensure(not fake.asked, f"before it misses {member!r} it computes {sorted(fake.asked)}")
-
-
-@_rule("ask the model about the pool once (or say one_pass = False)", of="classifier")
-def check_one_pass(instance: QueryStrategy) -> None:
-    world = World(instance)
-    if asks_again(instance) or wraps_a_function(instance):
-        return
-    from ..nets import DeepClassifier
-
-    rows: list[int] = []
-
-    class Net(torch.nn.Module):
-        def __init__(self, n_classes: int = 3) -> None:
-            super().__init__()
-            self.head = torch.nn.Linear(4, n_classes)
-
-        def forward(self, X: torch.Tensor) -> torch.Tensor:
-            rows.append(len(X))
-            return self.head(X)
-
-    learner = world.learner(instance, estimator=DeepClassifier(Net, max_epochs=1, random_state=0))
-    rows.clear()
-    learner.query(world.pool, n_instances=5)
-    most = len(world.pool) + len(world.X)
-    _ensure(sum(rows) <= most, f"of {most} samples it asks {sum(rows)} times")
-
-
-# -- the places where strategies are used ------------------------------------------------------------------------
+# -- the places where strategies are used -------------------------------------------------------------------------
 
 
 @_rule("work in modAL's own ActiveLearner, called once")

@@ -45,7 +45,7 @@ class FakePool(PoolView):
     opinions, members, clones, perturbed, snapshots : sequence of array-likes of shape (n, n_classes), optional
         Class probabilities by several opinions of the model, the members of a committee, clones, copies with noise in
         their weights, and a clone at points of its training. The first of them are handed out, as many as are asked
-        for, but all members. Clones and snapshots need `labeled`.
+        for, but all members; clones and noisy copies must be enough. Clones and snapshots need `labeled`.
     labeled : FakePool, optional
         The labelled data, with `y`.
     classes : array-like of shape (n_classes,), optional
@@ -121,7 +121,7 @@ class FakePool(PoolView):
         X = _samples(X, y, given)
         given = {name: value for name, value in given.items() if value is not None}
         _check_lengths(n_rows(X), given, y)
-        _check_shapes(given, labeled)
+        _check_shapes(given, classes, labeled)
         model = _Known(_Classifier(classes, memory or Memory(), round, n_rounds), X, given)
         y_training = None if labeled is None else labeled.y
         if labeled is not None and y_training is None:
@@ -258,8 +258,11 @@ class _Known(Model):
         """The first `n` arrays of a member."""
         if member not in self._given:
             raise self.lacks(member)
+        known = self._given[member]
+        if len(known) < n and member in ("clones", "perturbed"):
+            raise ValueError(f"FakePool must be given as many {member} as are asked for, {n}. Got {len(known)}.")
         self.asked[member] += 1
-        return iter(self._given[member][:n])
+        return iter(known[:n])
 
     def opinions(self, X: Any, n: int, rng: np.random.Generator) -> Iterator[NDArray]:
         return self.several("opinions", n)
@@ -362,10 +365,10 @@ def _check_lengths(n: int, given: dict[str, Any], y: Any) -> None:
         raise ValueError(f"All that FakePool is given must be of the same number of samples, {n}: {words}.")
 
 
-def _check_shapes(given: dict[str, Any], labeled: FakePool | None) -> None:
+def _check_shapes(given: dict[str, Any], classes: Any, labeled: FakePool | None) -> None:
     if labeled is not None and not isinstance(labeled, FakePool):
         raise ValueError(f"The 'labeled' of FakePool must be another FakePool. Got {type(labeled).__name__}.")
-    widths = _n_classes(given)
+    widths = _n_classes(given) | ({} if classes is None else {"classes": len(classes)})
     if len(set(widths.values())) > 1:
         raise ValueError(f"All that FakePool is given must have one column for each class. Got {widths}.")
     if labeled is not None:
