@@ -106,7 +106,9 @@ class SkorchModel(Model):
     def head(self) -> Head:
         module = net_head(self.estimator)
         if isinstance(module, nn.Linear):
-            weight = module.weight.detach().cpu().double().numpy()
+            with kept_modes(module):
+                # In training a spectral norm is another one each time that the weight is read.
+                weight = module.eval().weight.detach().cpu().double().numpy()
             bias = np.zeros(len(weight)) if module.bias is None else module.bias.detach().cpu().double().numpy()
             return Head(weight=weight, bias=bias)
         return Head(_float64_copy(module))

@@ -160,7 +160,9 @@ class NetPlumbing(RepeatableClassifier):
             if FEATURES in x:
                 return self._head()(to_tensor(x[FEATURES], device=self.device))
             x = x.get(INPUT, x)
-        return super().infer(as_net_input(x, self.module_), **fit_params)
+        output = super().infer(as_net_input(x, self.module_), **fit_params)
+        # Of outputs in a form of their own (a dict, a named tuple, an object) skorch could not find the logits.
+        return output if type(output) in (tuple, list) else first_output(output)
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False, **kwargs: Any) -> Any:
         """Mean loss of a batch, weighted where the batch carries weights."""
