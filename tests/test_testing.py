@@ -2,6 +2,7 @@
 
 import functools
 import math
+import pickle
 from numbers import Real
 from typing import ClassVar
 
@@ -442,8 +443,31 @@ def test_checks_one_by_one():
 
 
 def test_the_instance_stays():
-    strategy = UFFM(MarginSampling(random_state=1), random_state=2)
-    before = strategy.get_params()
+    strategy = UFFM(MarginSampling(random_state=1), random_state=np.random.RandomState(2))
+    before = pickle.dumps(strategy)
     check_strategy(strategy)
-    assert strategy.get_params() == before
-    assert issubclass(UFFM, QueryStrategy)
+    assert pickle.dumps(strategy) == before
+
+
+def test_what_only_a_committee_serves():
+    class Voters(Least):
+        requires = ("members",)
+
+        def _score(self, pool, rng):
+            return np.var([proba.max(axis=1) for proba in pool.iter_clone_samples(5, rng)], axis=0)
+
+    check_strategy(Voters())
+    assert Voters.requires == ("members",)
+
+
+def test_the_most_that_can_be_asked_of_one_model():
+    class Greedy(Least):
+        """Needs a network with dropout: opinions beside a head."""
+
+        requires = ("head", "opinions", "labeled")
+
+        def _score(self, pool, rng):
+            opinions = list(pool.iter_proba_samples(2, rng, by="Greedy"))
+            return np.var(opinions, axis=0).sum(axis=1) + 0 * pool.logits[:, 0]
+
+    check_strategy(Greedy())

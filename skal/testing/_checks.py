@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import pickle
@@ -96,17 +97,18 @@ def _rule(words: str, *, of: str = "any") -> Callable[[Check], Check]:
     def add(check: Check) -> Check:
         @functools.wraps(check)
         def run(instance: QueryStrategy) -> None:
-            if of == "classifier" and World(instance).kind != "classifier":
-                return
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    check(instance)
+                    if of == "classifier" and World(instance).kind != "classifier":
+                        return
+                    # Even a RandomState in it stays as it is.
+                    check(copy.deepcopy(instance))
             except _BrokenError as found:
                 raise AssertionError(f"{type(instance).__name__} must {words}: {found}.") from None
             except Exception as error:
-                kind = type(error).__name__
-                raise AssertionError(f"{type(instance).__name__} must {words}, but raised {kind}: {error}") from error
+                found_words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                raise AssertionError(f"{type(instance).__name__} must {words}, but raised {found_words}") from error
 
         _CHECKS.append(run)
         return run
@@ -248,21 +250,21 @@ def check_one_pass(instance: QueryStrategy) -> None:
 
 @_rule("change nothing that it is given: pool, labelled data, classifier, what the view hands out")
 def check_nothing_is_changed(instance: QueryStrategy) -> None:
-    world = World(instance)
-    learner = world.learner(instance)
+    world, strategy = World(instance), seeded(instance)
+    learner = world.learner(strategy)
     watched = {"pool": world.pool, "X_training": world.X, "y_training": world.y}
-    watched["parameters of the strategy"] = instance.get_params()
+    watched["parameters of the strategy"] = strategy.get_params()
     watched["classifier"] = [part.estimator for part in getattr(learner, "learner_list", [learner])]
     before = {name: _bytes(value) for name, value in watched.items()}
-    instance.select(learner, world.pool, 5)
+    strategy.select(learner, world.pool, 5)
     changed = [name for name, value in watched.items() if _bytes(value) != before[name]]
     _ensure(not changed, f"{changed} came back changed")
     if wraps_a_function(instance):
         return
-    for fake in fakes(instance):
+    for fake in fakes(strategy):
         views = [view for view in (fake, fake.labeled) if view is not None]
         before = {name: _bytes(value) for name, value in _numbers(views).items()}
-        seeded(instance).select(fake, fake.X, 3)
+        strategy.select(fake, fake.X, 3)
         changed = [name for name, value in _numbers(views).items() if _bytes(value) != before[name]]
         _ensure(not changed, f"{changed} of the view came back changed")
 

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import make_blobs
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from torch import nn
 
 from ..base import QueryStrategy
 from ..learners import ActiveLearner
@@ -65,16 +66,16 @@ class World:
     def __init__(self, strategy: QueryStrategy) -> None:
         X, y = make_blobs(84, centers=3, n_features=4, cluster_std=4.0, random_state=0)
         self.X, self.y, self.pool, self.y_pool = X[:24], y[:24], X[24:], y[24:]
-        linear = LogisticRegression(max_iter=200)
+        self.kind: str = "classifier"
         if "boxes" in flat(strategy.requires):
             self.kind, self.estimator = "detector", Detector()
             return
-        forest = RandomForestClassifier(5, max_depth=3, random_state=0)
-        for self.estimator in (linear, forest, _dropout_net()):
-            self.kind = "classifier"
-            if self.serves(strategy, self.estimator):
+        for make in (_linear, _forest, _dropout_net):
+            self.estimator = make()
+            # Only a net that is built shows its dropout layers.
+            if self.serves(strategy, clone(self.estimator).fit(self.X, self.y)):
                 return
-        self.kind, self.estimator = "committee", linear
+        self.kind, self.estimator = "committee", _linear()
 
     @staticmethod
     def serves(strategy: QueryStrategy, model: Any) -> bool:
@@ -104,16 +105,25 @@ class World:
         return learner
 
 
-def _dropout_net() -> Any:
-    from torch import nn
+def _linear() -> Any:
+    return LogisticRegression(max_iter=200)
 
+
+def _forest() -> Any:
+    return RandomForestClassifier(5, max_depth=3, random_state=0)
+
+
+class DropoutNet(nn.Sequential):
+    """What has both a head and several opinions."""
+
+    def __init__(self, n_classes: int = 3) -> None:
+        super().__init__(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, n_classes))
+
+
+def _dropout_net() -> Any:
     from ..nets import DeepClassifier
 
-    class Net(nn.Sequential):
-        def __init__(self, n_classes: int = 3) -> None:
-            super().__init__(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, n_classes))
-
-    return DeepClassifier(Net, max_epochs=2, lr=0.1, random_state=0)
+    return DeepClassifier(DropoutNet, max_epochs=2, lr=0.1, random_state=0)
 
 
 def seeded(strategy: QueryStrategy, seed: Any = 0) -> Any:
