@@ -34,7 +34,8 @@ class LinearModel(PlainModel):
         if "logits" not in want or found.embeddings is None:
             return found
         self._check_head(X, found)
-        return Outputs(proba=found.proba, embeddings=found.embeddings, logits=self._logits(found.embeddings))
+        logits = self._logits(found.embeddings)
+        return Outputs(proba=found.proba, embeddings=found.embeddings, logits=logits).only(want)
 
     def _logits(self, embeddings: NDArray) -> NDArray[np.float64]:
         head = self.head()

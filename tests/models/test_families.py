@@ -8,6 +8,7 @@ import torch
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
 from torch import nn
 
@@ -60,7 +61,8 @@ def test_embeddings_need_no_probabilities(model, data):
 
 
 @pytest.mark.parametrize("wanted", [("proba",), ("logits",), ("embeddings",), ("proba", "embeddings"), ALL], ids=str)
-@pytest.mark.parametrize("family", ["net", "embedding"])
+@pytest.mark.parametrize("family", ["net", "embedding", "linear", "mlp"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_outputs_hold_what_was_wanted(family, wanted, data):
     class Known:
         def embed(self, X):
@@ -69,16 +71,19 @@ def test_outputs_hold_what_was_wanted(family, wanted, data):
         def head(self, Z):
             return torch.tanh(Z)
 
-    model = Known() if family == "embedding" else fitted(nn.Linear(4, 3), data)
+    models = {
+        "net": lambda: fitted(nn.Linear(4, 3), data),
+        "embedding": Known,
+        "linear": lambda: LogisticRegression().fit(*data),
+        "mlp": lambda: MLPClassifier((5,), max_iter=5, random_state=0).fit(*data),
+    }
+    model = models[family]()
     found = model_for(model).outputs(data[0], set(wanted))
     assert all(getattr(found, member) is not None for member in wanted)
-    if family == "net":
-        assert all(getattr(found, member) is None for member in ALL if member not in wanted)
+    assert all(getattr(found, member) is None for member in ALL if member not in wanted)
 
 
 def test_families(data):
-    from sklearn.neural_network import MLPClassifier
-
     assert type(model_for(LogisticRegression())) is LinearModel
     assert type(model_for(MLPClassifier())) is MLPModel
     assert type(model_for(GaussianNB())) is PlainModel
