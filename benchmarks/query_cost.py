@@ -21,7 +21,7 @@ import warnings
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 def least(work, repeats):
@@ -129,7 +129,6 @@ def dataset(repeats):
 
 def every_strategy(repeats):
     """Each strategy for classifiers on 4,000 rows of 64 numbers, ten classes, 20 picks."""
-    import numpy as np
     from sklearn.datasets import make_blobs
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression

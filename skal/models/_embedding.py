@@ -43,7 +43,7 @@ class EmbeddingModel(Model):
             proba = softmax(logits, axis=1)
         else:
             proba = self._family.outputs(X, {"proba"}).proba if "proba" in want else None
-        return Outputs(proba=proba, logits=logits, embeddings=embeddings)
+        return Outputs(proba=proba, logits=logits, embeddings=embeddings).only(want)
 
     def head(self) -> Head:
         if not self._has_head:

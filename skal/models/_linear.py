@@ -40,7 +40,7 @@ class LinearModel(PlainModel):
         same = logits.shape[1] == proba.shape[1]
         if not same or not np.allclose(softmax(logits[:first], axis=1), proba, atol=_TOLERANCE):
             raise self.lacks("logits")
-        return Outputs(proba=found.proba, embeddings=found.embeddings, logits=logits)
+        return Outputs(proba=found.proba, embeddings=found.embeddings, logits=logits).only(want)
 
     def _logits(self, embeddings: NDArray) -> NDArray[np.float64]:
         head = self.head()

@@ -22,7 +22,7 @@ from torch import nn
 from ..rows import column_names, net_input
 from ..utils._compat import Dropout, net_parts, plain_module, predict_nonlinearity
 from ..utils._random import sklearn_seed
-from ..utils._torch import first_output, torch_rng
+from ..utils._torch import first_output, kept_modes, torch_rng
 from ._base import Head, Model, Outputs, register_model
 from ._clones import opinion_of, points, seeded_clone, train
 from ._detector import is_detector
@@ -108,7 +108,9 @@ class SkorchModel(Model):
     def head(self) -> Head:
         module = net_head(self.estimator)
         if isinstance(module, nn.Linear):
-            weight = module.weight.detach().cpu().double().numpy()
+            with kept_modes(module):
+                # In training a spectral norm is another one each time that the weight is read.
+                weight = module.eval().weight.detach().cpu().double().numpy()
             bias = np.zeros(len(weight)) if module.bias is None else module.bias.detach().cpu().double().numpy()
             return Head(weight=weight, bias=bias)
         return Head(_float64_copy(module))
@@ -309,14 +311,8 @@ def _one_pass(
 @contextmanager
 def _undisturbed(net: Any, seed: int | None = None) -> Iterator[None]:
     """No gradients; generators and modes are put back."""
-    parts = {part for top in net_parts(net) if isinstance(top, nn.Module) for part in top.modules()}
-    modes = [(part, part.training) for part in parts]
-    with torch_rng(seed, device=net.device), torch.no_grad():
-        try:
-            yield
-        finally:
-            for part, training in modes:
-                part.training = training
+    with torch_rng(seed, device=net.device), kept_modes(*net_parts(net)), torch.no_grad():
+        yield
 
 
 def net_head(net: Any) -> nn.Module:

@@ -165,7 +165,7 @@ class NetPlumbing(RepeatableClassifier):
         is_cast = isinstance(x, torch.Tensor) and x.dtype is next(self.module_.parameters(), x).dtype
         output = super().infer(x if is_cast else net_input(x, self.module_), **fit_params)
         # skorch passes tensors and plain tuples on.
-        return output if isinstance(output, torch.Tensor) or type(output) is tuple else first_output(output)
+        return output if isinstance(output, torch.Tensor) or type(output) in (tuple, list) else first_output(output)
 
     def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[Any]:
         """Outputs by batches, in single precision at least, since NumPy has no bfloat16; not finite only where weights
