@@ -25,7 +25,7 @@ from ..pool import Memory
 from ..rows import check_training_data, n_rows, net_input, own_labels, take_rows
 from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
 from ..utils._random import make_generator
-from ._labels import LabeledSet, one_label
+from ._labels import LabeledSet, is_one_label
 from ._transaction import attributes_kept_on_error, put_back, snapshot
 
 __all__ = ["ActiveLearner"]
@@ -213,7 +213,7 @@ class ActiveLearner(ModALActiveLearner):
         X : array-like of m samples
             New samples.
         y : array-like of m labels
-            Their labels; for one sample the label alone will do.
+            Their labels.
         bootstrap : bool, default=False
             Whether to train on a bootstrap sample.
         only_new : bool, default=False
@@ -343,7 +343,11 @@ class ActiveLearner(ModALActiveLearner):
 
     def _checked(self, X: Any, y: Any) -> LabeledSet:
         """Samples and labels that fit together."""
-        y = own_labels(X) if y is None else one_label(X, y)
+        if is_one_label(y):
+            raise ValueError(
+                f"y must hold one label for each of {n_rows(X)} samples. Got the label {y!r} alone: put it into a list."
+            )
+        y = own_labels(X) if y is None else y
         check_training_data(X, y, ensure_all_finite=self.force_all_finite and not takes_missing(self.estimator))
         return LabeledSet(X, y)
 

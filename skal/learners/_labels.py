@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..rows import drop_rows, label_rows, n_rows, stack_rows, take_rows
 
-__all__ = ["LabeledSet", "one_label"]
+__all__ = ["LabeledSet", "is_one_label"]
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ class LabeledSet:
     def relabeled(self, position: Any, y: Any) -> LabeledSet:
         """This set with other labels `y` at one or several positions."""
         rows = self._rows(position)
-        if np.ndim(position) == 0:
-            y = one_label(rows, y)
+        if np.ndim(position) == 0 and is_one_label(y):
+            y = y.reshape(1) if hasattr(y, "reshape") else [y]
         if n_rows(y) != len(rows):
             raise ValueError(f"relabel needs one label for each of {len(rows)} positions. Got {n_rows(y)} instead.")
         lessons = list(self._lessons)
@@ -168,14 +168,10 @@ class LabeledSet:
         return rows.astype(np.int64)
 
 
-def one_label(X: Any, y: Any) -> Any:
-    """`y`; where it is one label without a list, for one sample, a container of that label."""
+def is_one_label(y: Any) -> bool:
+    """Whether `y` is a label, or the target of one image, and no container of them."""
     is_target = isinstance(y, Mapping) and "boxes" in y
-    if not (is_target or isinstance(y, (str, bytes, Number, np.generic)) or getattr(y, "shape", None) == ()):
-        return y
-    if n_rows(X) != 1:
-        raise ValueError(f"y must hold one label for each of {n_rows(X)} samples. Got the single label {y!r} instead.")
-    return y.reshape(1) if hasattr(y, "reshape") else [y]
+    return is_target or isinstance(y, (str, bytes, Number, np.generic)) or getattr(y, "shape", None) == ()
 
 
 def _stack(parts: list[Any]) -> Any:

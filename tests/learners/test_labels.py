@@ -236,27 +236,24 @@ def test_typed_labels_take_the_index_of_their_rows(typed):
     assert learner.undo().y_training.index.tolist() == names[:23]
 
 
-@pytest.mark.parametrize("label", [1, np.int64(1), np.array(1), 1.0, torch.tensor(1)])
-def test_one_label_for_one_sample(label):
+@pytest.mark.parametrize("label", [1, np.int64(1), np.array(1), 1.0, torch.tensor(1), "bee"])
+def test_a_label_without_a_list_is_an_error(label):
+    """It may have been meant for one sample of several, and a word of three letters is no list of three labels."""
     learner = ActiveLearner(logistic(), X_training=X[:30], y_training=Y[:30])
-    learner.teach(X[30:31], label)
-    assert learner.y_training.tolist() == [*Y[:30], 1]
-    with pytest.raises(ValueError, match=r"y must hold one label for each of 2 samples. Got the single label .*1"):
-        learner.teach(X[31:33], label)
-    assert len(learner.X_training) == 31
+    for rows in (X[30:31], X[30:33]):
+        message = rf"y must hold one label for each of {len(rows)} samples. Got the label .* alone: put it into a list"
+        with pytest.raises(ValueError, match=message):
+            learner.teach(rows, label)
+        with pytest.raises(ValueError, match=message):
+            learner.fit(rows, label)
+    assert len(learner.X_training) == 30
 
 
-def test_one_word_for_one_sample():
+def test_one_position_takes_one_label():
     names = np.array(["ant", "bee", "cow"])[Y]
     learner = ActiveLearner(logistic(), X_training=X[:30], y_training=names[:30])
-    learner.teach(X[30:31], "bee")
     learner.relabel(0, "antelope")
-    assert learner.y_training[[0, 30]].tolist() == ["antelope", "bee"]
-    # A word of three letters is no list of three labels.
-    with pytest.raises(ValueError, match=r"one label for each of 3 samples. Got the single label 'bee'"):
-        learner.teach(X[31:34], "bee")
-    with pytest.raises(ValueError, match=r"one label for each of 3 samples. Got the single label 'bee'"):
-        learner.fit(X[:3], "bee")
+    assert learner.y_training[0] == "antelope"
 
 
 # -- undo and relabel in the learner -------------------------------------------------------------------------------
