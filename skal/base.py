@@ -195,8 +195,10 @@ class QueryStrategy(BaseEstimator, ABC):
     def _check_pool(self, pool: PoolView) -> None:
         if len(pool) == 0:
             raise ValueError("The pool must hold at least one sample. Got an empty pool.")
-        pool.check()
+        pool.check_fitted()
+        # Before the transformers of a pipeline are run.
         self._require(pool)
+        pool.check()
 
     def _require(self, pool: PoolView) -> None:
         """Say what is wanted of the pool, before anything is run."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..utils._compat import BaseCommittee
-from ._base import Outputs, register_model
+from ._base import register_model
 from ._clones import some_of, spread
 from ._plain import PlainModel
 from ._unwrap import Unwrapped, is_fitted
@@ -40,8 +40,7 @@ class CommitteeModel(PlainModel):
         classes = np.asarray(self.estimator.classes_)
         for i in chosen:
             member = Unwrapped(self.estimator.learner_list[i])
-            found: Outputs = member.model.outputs(member.transform(X), {"proba"})
-            proba = np.asarray(found.proba)
+            proba = np.asarray(member.model.answers(member.transform(X), {"proba"}).proba)
             yield spread(proba, member.model.classes(proba.shape[1]), classes)
 
 

@@ -10,6 +10,8 @@ from modAL.models import ActiveLearner as ModALActiveLearner
 from modAL.models.base import BaseCommittee, BaseLearner
 from modAL.utils.selection import multi_argmax
 from sklearn.ensemble._base import _BaseHeterogeneousEnsemble as BaseHeterogeneousEnsemble
+from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -27,11 +29,13 @@ __all__ = [
     "BaseCommittee",
     "BaseHeterogeneousEnsemble",
     "BaseLearner",
+    "BaseSearchCV",
     "BatchNorm",
     "Dropout",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
+    "LinearClassifierMixin",
     "ModALActiveLearner",
     "RealNotInt",
     "StrOptions",
