@@ -27,6 +27,11 @@ class CommitteeModel(PlainModel):
         # Its members are what clones are made for.
         return member != "clones" and super().supplies(member)
 
+    def advice(self, member: str) -> str:
+        if member == "labeled":
+            return "It holds none for all of its members: pass X_training= and y_training=."
+        return super().advice(member)
+
     def is_fitted(self) -> bool:
         return all(is_fitted(learner) for learner in self.estimator.learner_list)
 
