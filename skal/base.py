@@ -73,6 +73,10 @@ class QueryStrategy(BaseEstimator, ABC):
         Members of `PoolView` that the strategy reads: "proba", "logits", "embeddings", "head", "linear_head",
         "labeled", "opinions", "members", "clones", "perturbed", "snapshots", "boxes"; "a|b" is either. The model is
         asked for them before anything is run; `proba`, `logits` and `embeddings` then come from one pass.
+    order_free : bool
+        Whether a permuted pool gives the same samples, but for ties.
+    one_pass : bool
+        Whether the model is asked about the pool once; what `requires` several opinions of it need not say no.
 
     Notes
     -----
@@ -85,6 +89,8 @@ class QueryStrategy(BaseEstimator, ABC):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
     requires: ClassVar[tuple[str, ...] | requirement] = ()
+    order_free: ClassVar[bool] = False
+    one_pass: ClassVar[bool] = True
 
     @property
     def __name__(self) -> str:
@@ -210,7 +216,10 @@ class QueryStrategy(BaseEstimator, ABC):
     def _check_result(
         self, query_idx: Any, scores: Any, n_instances: int, n_pool: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        query_idx = np.asarray(query_idx, dtype=np.int64)
+        query_idx = np.asarray(query_idx)
+        if query_idx.dtype.kind not in "iu":
+            raise SkalError(f"{type(self).__name__} must return positions as integers. Got {query_idx.dtype}.")
+        query_idx = query_idx.astype(np.int64, copy=False)
         scores = np.asarray(scores, dtype=np.float64)
         if (
             query_idx.shape != (n_instances,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -75,6 +76,8 @@ class PoolView:
         What outlives a query: ``memory.recall(owner, settings, make)``. The learner keeps it.
     classes : ndarray of shape (n_classes,)
         The label of each column of `proba`.
+    n_labeled : int
+        Labelled samples that came with the classifier or the call.
     round : int
         Queries already answered; 0 for what does not count them.
     n_rounds : int or None
@@ -100,9 +103,11 @@ class PoolView:
         if X_training is None and not isinstance(classifier, BaseCommittee):
             X_training = getattr(classifier, "X_training", None)
             y_training = getattr(classifier, "y_training", None)
-        if X_training is not None and (y_training is None or n_rows(X_training) != n_rows(y_training)):
-            raise ValueError("X_training and y_training must hold the same number of samples.")
         self._X_training, self._y_training = X_training, y_training
+        # Number of labelled samples that came with the classifier or the call.
+        self.n_labeled = 0 if X_training is None else n_rows(X_training)
+        if X_training is not None and (y_training is None or n_rows(y_training) != self.n_labeled):
+            raise ValueError("X_training and y_training must hold the same number of samples.")
         self.y: Any = None
         self.round = int(getattr(classifier, "round", 0) or 0) if isinstance(classifier, BaseLearner) else 0
         self.n_rounds: int | None = getattr(classifier, "n_rounds", None)
@@ -119,7 +124,7 @@ class PoolView:
 
     # -- state of the model ------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def model(self) -> Model:
         """What the final classifier can tell, by its family."""
         return self._unwrapped.model
@@ -138,11 +143,6 @@ class PoolView:
     def counts_rounds(self) -> bool:
         """Whether `round` is the learner's own count of answered queries, and not 0 for want of one."""
         return hasattr(self.classifier, "round")
-
-    @property
-    def n_labeled(self) -> int:
-        """Number of labelled samples that came with the classifier or the call."""
-        return 0 if self._X_training is None else n_rows(self._X_training)
 
     @property
     def model_name(self) -> str:
@@ -166,22 +166,24 @@ class PoolView:
     @cached_property
     def X_transformed(self) -> Any:
         """The pool behind `Pipeline[:-1]`; before there is a model, behind clones fitted on the pool."""
+        if not self._unwrapped.transformers:
+            return self.X
         return self._unwrapped.transform(self.X) if self.is_fitted else self._unwrapped.fit_transform(self.X)
 
     @property
     def proba(self) -> NDArray:
         """Class probabilities `(n, n_classes)`."""
-        return self._output("proba")
+        return self._found["proba"] if "proba" in self._found else self._output("proba")
 
     @property
     def logits(self) -> NDArray:
         """Logits `(n, n_classes)`."""
-        return self._output("logits")
+        return self._found["logits"] if "logits" in self._found else self._output("logits")
 
     @property
     def embeddings(self) -> NDArray:
         """Embeddings `(n, d)`."""
-        return self._output("embeddings")
+        return self._found["embeddings"] if "embeddings" in self._found else self._output("embeddings")
 
     def _output(self, member: str) -> NDArray:
         if member not in self._found:
@@ -244,8 +246,9 @@ class PoolView:
     @cached_property
     def head(self) -> Head:
         """The head, from embeddings to logits."""
-        # The pass shows that what is found is the model's head.
-        self._output("logits")
+        if "logits" not in self._found:
+            # The pass shows that what is found is the model's head.
+            self._output("logits")
         head = self._ask("head", None, self.model.head)
         if not isinstance(head, Head):
             raise TypeError(
@@ -282,10 +285,12 @@ class PoolView:
         """The same kind of view of the labelled data: raw `X`, the same model, the same counters."""
         if self._X_training is None:
             return None
-        view = PoolView(self.classifier, self._X_training, X_training=self._X_training, y_training=self._y_training)
-        view.y, view._parent = self._y_training, self
-        # The same object: what is wanted later is wanted of both.
-        view._wishes = self._wishes
+        view = copy.copy(self)
+        for name in ("X_transformed", "box_proba", "head", "labeled", "y_encoded"):
+            view.__dict__.pop(name, None)
+        # One set of what is wanted: what is wanted later is wanted of both.
+        view.X, view.y, view._n = self._X_training, self._y_training, self.n_labeled
+        view._found, view._parent = {}, self
         return view
 
     @cached_property
@@ -422,8 +427,8 @@ class PoolView:
         self.check_fitted()
         given = feature_shape(self.X)
         expected = feature_shape(self._X_training)
-        any_size = is_detector(self.model.estimator)
-        if not any_size and given is not None and expected is not None and len(given) > 0 and given != expected:
+        differs = given is not None and expected is not None and len(given) > 0 and given != expected
+        if differs and not is_detector(self.model.estimator):
             raise ValueError(
                 f"X has {_shape_words(given)} per sample, but the labelled data has {_shape_words(expected)}."
             )
@@ -438,6 +443,8 @@ class PoolView:
         """
         self._wishes.by = by
         for member in members:
+            if member in self.model.offers and member != "snapshots":
+                continue
             parts = member.split("|")
             if not any(self._has(part) for part in parts):
                 untaught = self._X_training is None and any(self.model.supplies(part) for part in parts)

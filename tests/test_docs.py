@@ -22,7 +22,28 @@ PUBLIC = [
     "skal.nets",
     "skal.pool",
     "skal.strategies",
+    "skal.testing",
 ]
+# Rooms of which the reference lists what users need; the rest is for the other rooms.
+IN_PART = {
+    "skal.models": {"Head", "Model", "Outputs", "register_model"},
+    "skal.rows": {"as_dense", "drop_rows", "n_rows", "row_keys", "stack_rows", "take_rows"},
+}
+# How a table says what a strategy needs; what follows from something else that is named need not be.
+NEEDS = {
+    "proba": "probabilities|`predict_proba`",
+    "embeddings": "embeddings",
+    "head": "differentiable head",
+    "linear_head": "linear head",
+    "labeled": "labelled data",
+    "opinions": "dropout",
+    "clones": "clone",
+    "perturbed": "network, or a linear classifier",
+    "snapshots": "training in epochs",
+    "boxes": "a detector",
+}
+FOLLOWS = {"head": {"proba", "logits"}, "linear_head": {"logits"}, "perturbed": {"proba"}, "snapshots": {"clones"}}
+TABLES = ["README.md", "docs/user_guide/strategies/index.rst"]
 
 
 def python_blocks(path):
@@ -79,11 +100,46 @@ def test_the_reference_lists_every_public_name(module):
     assert sorted(listed) == sorted(importlib.import_module(module).__all__), "docs/api.rst and __all__ differ"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/user_guide/strategies/index.rst"])
-def test_the_tables_list_every_strategy(page):
+@pytest.mark.parametrize("module", IN_PART)
+def test_the_reference_lists_what_users_need_of_a_room(module):
+    reference = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    listed = set(re.findall(rf"^   {re.escape(module)}\.(\w+)$", reference, re.MULTILINE))
+    assert listed >= IN_PART[module]
+    assert listed <= set(importlib.import_module(module).__all__)
+
+
+def table(page):
+    """What a table says of each strategy: its name, and the column of what it needs."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    classes = [name for name in strategies.__all__ if inspect.isclass(getattr(strategies, name))]
-    assert [name for name in classes if not re.search(rf"\b{name}`", text)] == [], f"{page} lacks a strategy"
+    if page.endswith(".md"):
+        rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|", text, re.MULTILINE)
+    else:
+        rows = re.findall(r"^   \* - `(\w+)`\n     - .+\n     - (.+)$", text, re.MULTILINE)
+    return dict(rows)
+
+
+def told(page, name):
+    """Members of `requires` that the table names."""
+    needs = table(page)[name]
+    other = re.match(r"as `(\w+)`", needs)
+    return told(page, other[1]) if other else {member for member, words in NEEDS.items() if re.search(words, needs)}
+
+
+def required(strategy):
+    """Members of `requires`, but for what follows from others."""
+    members = {part for member in strategy.requires for part in member.split("|")}
+    if "base_strategy" in strategy._get_param_names():
+        members -= {"proba"}  # of the other strategy
+    members |= {"labeled"} if members & {"clones", "snapshots"} else set()
+    members -= {part for member in members for part in FOLLOWS.get(member, set())}
+    return members & NEEDS.keys()
+
+
+@pytest.mark.parametrize("page", TABLES)
+def test_the_tables_list_every_strategy_and_what_it_requires(page):
+    classes = {name: item for name in strategies.__all__ if inspect.isclass(item := getattr(strategies, name))}
+    assert sorted(table(page)) == sorted(classes), f"{page} lacks a strategy, or has one too many"
+    assert {name: told(page, name) for name in classes} == {name: required(item) for name, item in classes.items()}
 
 
 def test_the_gate_uses_readmes_test_command():

@@ -16,11 +16,12 @@ from ._skorch import SkorchModel, casting, is_plain_net, is_skorch, net_head, ne
 from ._checks import checked_proba
 from ._clones import clone_samples, one_class_proba
 from ._fgsm import Clip, check_epsilon, check_in_range, check_weight_of_loss, fgsm, gradient_model, parse_clip
-from ._heads import find_submodule, heads_watched, last_linear
+from ._heads import Calls, find_submodule, last_linear
 from ._tags import input_tags, takes_missing
 from ._unwrap import Unwrapped, is_fitted
 
 __all__ = [
+    "Calls",
     "Clip",
     "CommitteeModel",
     "DetectorModel",
@@ -43,7 +44,6 @@ __all__ = [
     "fgsm",
     "find_submodule",
     "gradient_model",
-    "heads_watched",
     "input_tags",
     "is_detector",
     "is_fitted",

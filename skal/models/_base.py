@@ -80,6 +80,10 @@ class Outputs:
     logits: NDArray | None = None
     embeddings: NDArray | None = None
 
+    def only(self, want: Collection[str]) -> Outputs:
+        """The members of `want` alone."""
+        return Outputs(**{name: value for name, value in vars(self).items() if name in want})
+
 
 class Head:
     """The part of a classifier from embeddings to logits, differentiable.

@@ -58,7 +58,7 @@ class EmbeddingModel(Model):
                 self._check_head(X, logits, proba)
             else:
                 proba = softmax(logits, axis=1)
-        return Outputs(proba=proba, logits=logits, embeddings=embeddings)
+        return Outputs(proba=proba, logits=logits, embeddings=embeddings).only(want)
 
     def _check_head(self, X: Any, logits: NDArray, proba: Any) -> None:
         if proba is None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-__all__ = ["Calls", "explains", "find_submodule", "heads_watched", "last_linear"]
+__all__ = ["Calls", "explains", "find_submodule", "last_linear"]
 
-Call = dict[str, torch.Tensor]
+Call = dict[str, Any]
 
 
 def find_submodule(module: nn.Module, name: str) -> nn.Module:
@@ -34,71 +34,74 @@ def last_linear(module: nn.Module) -> str | None:
 
 
 class Calls:
-    """Calls, in one batch, of the submodules that may be the head; `settled` is its name, once it is known."""
+    """Watches, inside a `with`, the calls of the submodules that may be the head, or of the one called `name`.
 
-    def __init__(self, parts: dict[nn.Module, str], named: bool) -> None:
-        self._parts = parts
-        self._named = named
-        self.settled: str | None = None
-        self._calls: list[tuple[nn.Module, Call]] = []
-        self._handles = [part.register_forward_hook(self._record) for part in parts]
+    Attributes
+    ----------
+    seen : list of (part, {"embeddings": input, "logits": output})
+        The calls so far, until it is cleared.
+    """
+
+    def __init__(self, module: nn.Module, name: str | None = None) -> None:
+        self._named = name is not None
+        if name is not None:
+            self._parts = {find_submodule(module, name): name}
+        else:
+            # A module that is more than a layer gives its own logits, and maps no embeddings.
+            self._parts = {p: key for key, p in module.named_modules() if _may_be_head(p, is_root=p is module)}
+        self.seen: list[tuple[nn.Module, Call]] = []
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> Calls:
+        self._handles = [part.register_forward_hook(self._record) for part in self._parts]
+        return self
+
+    def __exit__(self, *args: Any) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
 
     def _record(self, part: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         # Anything else than rows to rows is no head, and not worth its memory.
         is_plain = len(args) == 1 and isinstance(args[0], torch.Tensor) and isinstance(output, torch.Tensor)
         if is_plain and (args[0].ndim == output.ndim == 2 or self._named):
-            self._calls.append((part, {"embeddings": args[0], "logits": output}))
+            self.seen.append((part, {"embeddings": args[0], "logits": output}))
 
-    @property
-    def last(self) -> Call:
-        """Input and output of the settled head's last call."""
-        return self._calls[-1][1]
+    def head(self, is_right: Callable[[Call], bool]) -> tuple[nn.Module, Call] | None:
+        """The call of the head among those so far: the last `nn.Linear` that is right, else the smallest part with a
+        weight."""
+        right = [(part, call) for part, call in self.seen if is_right(call)]
+        linear = [found for found in right if isinstance(found[0], nn.Linear)]
+        if linear or self._named:
+            return next(iter((linear or right)[-1:]), None)
+        # Of equally small ones the last, which is found before those around it.
+        heavy = [found for found in reversed(right) if _has_weight(found[0])]
+        return min(heavy, key=lambda found: len(list(found[0].modules())), default=None)
 
-    def settle(self, is_right: Callable[[Call], bool]) -> str | None:
-        """Choose the head among the calls so far, watch it alone from now on, and return its name; None if none is."""
-        fitting = [(part, call) for part, call in self._calls if is_right(call)]
-        # The last nn.Linear; else the smallest part with a weight, which is found before those around it.
-        linear = [found for found in fitting if isinstance(found[0], nn.Linear)]
-        others = fitting if self._named else [found for found in fitting if _has_weight(found[0])]
-        if not linear and not others:
+    def settle(self, proba: torch.Tensor) -> str | None:
+        """Name of the part of which softmax(head(embeddings)) is `proba`; it alone is watched from now on."""
+        found = self.head(partial(explains, proba=proba))
+        if found is None:
             return None
-        part, call = linear[-1] if linear else min(reversed(others), key=lambda found: len(list(found[0].modules())))
-        if self._handles:
-            self.remove()
-            self._handles = [part.register_forward_hook(self._record)]
-        self._calls = [(part, call)]
-        self.settled = self._parts[part]
-        return self.settled
+        if len(self._handles) > 1:
+            self.__exit__()
+            self._handles = [found[0].register_forward_hook(self._record)]
+        self.seen = [found]
+        return self._parts[found[0]]
+
+    def name_of(self, output: torch.Tensor) -> str | None:
+        """Name of the head that gives `output`."""
+        found = self.head(partial(_gives, output=output))
+        return None if found is None else self._parts[found[0]]
 
     def last_linear(self) -> str | None:
         """Name of the `nn.Linear` (or the named part) that ran last, whatever it gave."""
-        names = [self._parts[part] for part, _ in self._calls if self._named or isinstance(part, nn.Linear)]
+        names = [self._parts[part] for part, _ in self.seen if self._named or isinstance(part, nn.Linear)]
         return names[-1] if names else None
 
-    def forget(self) -> None:
-        """Let the tensors of this batch go."""
-        self._calls.clear()
 
-    def remove(self) -> None:
-        """Watch no more."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
-
-
-@contextmanager
-def heads_watched(module: nn.Module, name: str | None = None) -> Iterator[Calls]:
-    """Watch the submodules of `module` that may be its head, or the one called `name`."""
-    if name is not None:
-        parts = {find_submodule(module, name): name}
-    else:
-        # A module that is more than a layer gives its own logits, and maps no embeddings.
-        parts = {part: key for key, part in module.named_modules() if _may_be_head(part, is_root=part is module)}
-    calls = Calls(parts, name is not None)
-    try:
-        yield calls
-    finally:
-        calls.remove()
+def _gives(call: Call, output: torch.Tensor) -> bool:
+    return call["logits"].shape == output.shape and torch.allclose(call["logits"], output, rtol=1e-3, atol=1e-5)
 
 
 def _may_be_head(part: nn.Module, *, is_root: bool) -> bool:

@@ -34,24 +34,24 @@ class LinearModel(PlainModel):
         found = super().outputs(X, {*want, "embeddings"} if "logits" in want else want)
         if "logits" not in want or found.embeddings is None:
             return found
-        self._check_head(X, found)
-        return Outputs(proba=found.proba, embeddings=found.embeddings, logits=self._logits(found.embeddings))
+        logits = self._logits(found.embeddings)
+        first = min(_FIRST, len(logits))
+        proba = self.proba(take_rows(X, np.arange(first))) if found.proba is None else found.proba[:first]
+        # One-versus-rest, say, has normalised sigmoids for probabilities: then this is not the model's head.
+        same = logits.shape[1] == proba.shape[1]
+        if not same or not np.allclose(softmax(logits[:first], axis=1), proba, atol=_TOLERANCE):
+            raise self.lacks("logits")
+        return Outputs(proba=found.proba, embeddings=found.embeddings, logits=logits).only(want)
 
     def _logits(self, embeddings: NDArray) -> NDArray[np.float64]:
         head = self.head()
         weight, bias = np.asarray(head.weight), np.asarray(head.bias)
+        if len(embeddings) <= _ROWS:
+            return embeddings @ weight.T + bias
         logits = np.empty((len(embeddings), len(weight)))
         for rows in blocks(len(embeddings), _ROWS):
             logits[rows] = embeddings[rows] @ weight.T + bias
         return logits
-
-    def _check_head(self, X: Any, found: Outputs) -> None:
-        """One-versus-rest, say, has normalised sigmoids for probabilities: then this is not the model's head."""
-        first = np.arange(min(_FIRST, n_rows(X)))
-        proba = self.proba(take_rows(X, first)) if found.proba is None else found.proba[: len(first)]
-        logits = self._logits(np.asarray(found.embeddings)[: len(first)])
-        if logits.shape != proba.shape or not np.allclose(softmax(logits, axis=1), proba, atol=_TOLERANCE):
-            raise self.lacks("logits")
 
     def head(self) -> Head:
         weight = np.asarray(self.estimator.coef_, dtype=np.float64)

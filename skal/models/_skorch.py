@@ -6,9 +6,8 @@ Nothing here changes a net: hooks, train/eval modes and generators are put back,
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,14 +19,14 @@ from sklearn.utils.validation import validate_data
 from skorch.callbacks import Callback
 from torch import nn
 
-from ..rows import column_names, n_rows, net_input
+from ..rows import column_names, net_input
 from ..utils._compat import Dropout, net_parts, plain_module, predict_nonlinearity
 from ..utils._random import sklearn_seed
 from ..utils._torch import first_output, kept_modes, torch_rng
 from ._base import Head, Model, Outputs, register_model
 from ._clones import opinion_of, points, seeded_clone, train
 from ._detector import is_detector
-from ._heads import explains, find_submodule, heads_watched, last_linear
+from ._heads import Calls, find_submodule, last_linear
 from ._linear import weight_noise
 
 __all__ = ["SkorchModel", "casting", "is_plain_net", "is_skorch", "net_head", "net_labels", "net_outputs"]
@@ -66,15 +65,17 @@ class SkorchModel(Model):
 
     def __init__(self, estimator: Any) -> None:
         super().__init__(estimator)
-        absent = set()
-        if not self._dropout_layers():
-            absent.add("opinions")
+        module = plain_module(estimator) if self.is_fitted() else estimator.module
+        parts = list(module.modules()) if isinstance(module, nn.Module) else []
+        self.reads_tokens = any(isinstance(part, (nn.Embedding, nn.EmbeddingBag)) for part in parts)
+        # The features of a frozen backbone are stored and shared: they must not depend on a mask.
+        drop = net_head(estimator).modules() if parts and getattr(estimator, "freeze", None) == "backbone" else parts
+        # The dropout layers that do something.
+        self._dropout = [layer for layer in drop if isinstance(layer, Dropout) and layer.p > 0]
+        absent = {"opinions"} if not self._dropout else set()
         if not hasattr(estimator, "input_gradient"):
             absent.add("input_gradient")
         self.offers = type(self).offers - absent
-        module = plain_module(estimator) if self.is_fitted() else estimator.module
-        parts = module.modules() if isinstance(module, nn.Module) else ()
-        self.reads_tokens = any(isinstance(part, (nn.Embedding, nn.EmbeddingBag)) for part in parts)
 
     def advice(self, member: str) -> str:
         if member not in ("logits", "embeddings", "head", "linear_head"):
@@ -107,7 +108,9 @@ class SkorchModel(Model):
     def head(self) -> Head:
         module = net_head(self.estimator)
         if isinstance(module, nn.Linear):
-            weight = module.weight.detach().cpu().double().numpy()
+            with kept_modes(module):
+                # In training a spectral norm is another one each time that the weight is read.
+                weight = module.eval().weight.detach().cpu().double().numpy()
             bias = np.zeros(len(weight)) if module.bias is None else module.bias.detach().cpu().double().numpy()
             return Head(weight=weight, bias=bias)
         return Head(_float64_copy(module))
@@ -119,25 +122,11 @@ class SkorchModel(Model):
 
     # -- opinions ------------------------------------------------------------------------------------------------
 
-    def _dropout_layers(self) -> list[nn.Module]:
-        """The dropout layers that do something; of a net with a frozen backbone, those of its head.
-
-        The features of a frozen backbone are stored and shared: they must not depend on a mask.
-        """
-        net = self.estimator
-        if self.is_fitted():
-            part = net_head(net) if getattr(net, "freeze", None) == "backbone" else plain_module(net)
-        else:
-            part = net.module
-        parts = part.modules() if isinstance(part, nn.Module) else []
-        return [layer for layer in parts if isinstance(layer, Dropout) and layer.p > 0]
-
     def opinions(self, X: Any, n: int, rng: np.random.Generator) -> Iterator[NDArray]:
-        layers = self._dropout_layers()
-        if not layers:
+        if not self._dropout:
             raise self.lacks("opinions")
         X = net_input(X, plain_module(self.estimator))
-        return (_dropout_proba(self.estimator, layers, X, sklearn_seed(rng)) for _ in range(n))
+        return (_dropout_proba(self.estimator, self._dropout, X, sklearn_seed(rng)) for _ in range(n))
 
     def perturbed(self, X: Any, n: int, scale: float, rng: np.random.Generator) -> Iterator[NDArray]:
         """Of all parameters named `weight` that training may change; biases stay."""
@@ -210,27 +199,20 @@ def _twin(net: Any, module: nn.Module) -> Any:
     return twin
 
 
-def _dropout_proba(net: Any, layers: list[nn.Module], X: Any, seed: int) -> NDArray:
+def _dropout_proba(net: Any, layers: Sequence[nn.Module], X: Any, seed: int) -> NDArray:
     """One pass in eval mode, but for `layers`, which drop."""
-    nonlinearity = predict_nonlinearity(net)
 
     def switch_on(layer: nn.Module, args: tuple[Any, ...]) -> None:
         layer.training = True
 
     handles = [layer.register_forward_pre_hook(switch_on) for layer in layers]
     try:
-        with torch_rng(seed, device=net.device), kept_modes(*net_parts(net)), torch.no_grad():
-            probas = [_numpy(nonlinearity(first_output(out))) for out in _uncompiled(net).forward_iter(X)]
+        # What torch.compile wraps, since that does not heed hooks set later.
+        found = _one_pass(_twin(net, plain_module(net)), X, {"proba"}, seed=seed)
     finally:
         for handle in handles:
             handle.remove()
-    return np.concatenate(probas)
-
-
-def _uncompiled(net: Any) -> Any:
-    """The net itself, or one around the module that torch.compile wraps, which does not heed hooks set later."""
-    module = plain_module(net)
-    return net if module is net.module_ else _twin(net, module)
+    return np.asarray(found and found.proba)
 
 
 def _float64_copy(module: nn.Module) -> nn.Module:
@@ -238,11 +220,6 @@ def _float64_copy(module: nn.Module) -> nn.Module:
     for parameter in twin.parameters():
         parameter.requires_grad_(False)
     return twin
-
-
-def _numpy(tensor: torch.Tensor) -> NDArray:
-    tensor = tensor.detach().cpu()
-    return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
 
 
 def net_outputs(
@@ -277,34 +254,65 @@ def net_outputs(
         `X` is empty, or `embedding_layer` names no submodule.
     """
     net.check_is_fitted()
-    if n_rows(X) == 0:
-        raise ValueError(f"X must hold at least one sample. Got an empty X for {type(net).__name__}.")
     if hasattr(net, "feature_names_in_") and column_names(X) is not None:
         validate_data(net, X, reset=False, skip_check_array=True)
     module = plain_module(net)
-    X = net_input(X, module)
-    to_proba = predict_nonlinearity(net)
+    if not hasattr(net, "embed"):
+        # `DeepClassifier` casts by itself.
+        X = net_input(X, module)
     wanted = set(want)
-    found: dict[str, list[NDArray]] = {member: [] for member in sorted(wanted)}
-    with torch_rng(device=net.device), kept_modes(*net_parts(net)), torch.no_grad():
-        if wanted <= {"proba"}:
-            for output in net.forward_iter(X):
-                found["proba"].append(_numpy(to_proba(first_output(output))))
-        else:
-            _HEAD_NAMES.pop(module, None)
-            with heads_watched(module, getattr(net, "embedding_layer", None)) as calls:
-                for output in _uncompiled(net).forward_iter(X):
-                    if calls.settled is None:
-                        if calls.settle(partial(explains, proba=to_proba(first_output(output)))) is None:
-                            if strict:
-                                return Outputs()
-                            return net_outputs(net, X, wanted & {"proba"})
-                        _HEAD_NAMES[module] = str(calls.settled)
-                    for member in found:
-                        tensor = to_proba(first_output(output)) if member == "proba" else calls.last[member]
-                        found[member].append(_numpy(tensor))
-                    calls.forget()
-    return Outputs(**{member: np.concatenate(parts) for member, parts in found.items()})
+    found = None if wanted <= {"proba"} else _through_head(net, X, module, wanted)
+    if found is None:
+        found = Outputs() if strict and wanted - {"proba"} else _one_pass(net, X, wanted & {"proba"})
+    return found or Outputs()
+
+
+def _through_head(net: Any, X: Any, module: nn.Module, wanted: set[str]) -> Outputs | None:
+    """What is wanted, by the head that is given, or that an earlier run showed, or that this one shows; None where none
+    is the head."""
+    # torch.compile does not heed hooks set after it.
+    net = net if module is net.module_ else _twin(net, module)
+    given = getattr(net, "embedding_layer", None)
+    known = _HEAD_NAMES.get(module, getattr(net, "head_name_", None)) if given is None else given
+    found = None if known is None else _one_pass(net, X, wanted, Calls(module, known))
+    return _one_pass(net, X, wanted, Calls(module)) if found is None and given is None else found
+
+
+def _one_pass(
+    net: Any, X: Any, wanted: set[str], heads: Calls | None = None, seed: int | None = None
+) -> Outputs | None:
+    """What is wanted, in one pass; None where the first batch shows that none of `heads` is the head."""
+    to_proba = predict_nonlinearity(net)
+    parts: dict[str, list[torch.Tensor]] = {member: [] for member in wanted}
+    is_first = True
+    with _undisturbed(net, seed), nullcontext() if heads is None else heads:
+        for output in net.forward_iter(X):
+            seen: dict[str, Any] = {}
+            if "proba" in wanted or is_first:
+                seen["proba"] = to_proba(output if isinstance(output, torch.Tensor) else first_output(output))
+            if heads is not None:
+                if is_first:
+                    name = heads.settle(seen["proba"])
+                    if name is None:
+                        return None
+                    _HEAD_NAMES[plain_module(net)] = name
+                seen |= heads.seen[-1][1]
+                heads.seen.clear()
+            is_first = False
+            for member, tensors in parts.items():
+                tensor = seen[member].detach().cpu()
+                # NumPy has no bfloat16.
+                tensors.append(tensor.float() if tensor.dtype.itemsize < 4 else tensor)
+    if is_first:
+        raise ValueError(f"X must hold at least one sample. Got an empty X for {type(net).__name__}.")
+    return Outputs(**{member: torch.cat(tensors).numpy() for member, tensors in parts.items()})
+
+
+@contextmanager
+def _undisturbed(net: Any, seed: int | None = None) -> Iterator[None]:
+    """No gradients; generators and modes are put back."""
+    with torch_rng(seed, device=net.device), kept_modes(*net_parts(net)), torch.no_grad():
+        yield
 
 
 def net_head(net: Any) -> nn.Module:

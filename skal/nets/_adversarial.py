@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from ..models import check_epsilon, check_in_range, check_weight_of_loss, fgsm, parse_clip
 from ..rows import as_dense, n_rows, stack_copies
+from ..utils._compat import set_training
 from ..utils._torch import kept_modes
 from ._classifier import DeepClassifier
 from ._data import INPUT
@@ -184,7 +185,7 @@ class AdversarialClassifier(DeepClassifier):
             return super().train_step_single(batch, **fit_params)
         Xi, yi = unpack_data(batch)
         copies = self._craft(Xi, yi, fit_params)
-        self._set_training(True)
+        set_training(self, True)
         y_pred = self.infer(Xi, **fit_params)
         clean = self.get_loss(y_pred, yi, X=Xi, training=True)
         adversarial = self.get_loss(self.infer(copies, **fit_params), yi, X=copies, training=True)
@@ -203,7 +204,7 @@ class AdversarialClassifier(DeepClassifier):
             return {**Xi, INPUT: samples} if isinstance(Xi, Mapping) else samples
 
         with kept_modes(self.module_), torch.enable_grad():
-            self._set_training(False)
+            set_training(self, False)
             x.requires_grad_(True)
             loss = self.get_loss(self.infer(packed(x), **fit_params), yi, X=None, training=False)
             (gradient,) = torch.autograd.grad(loss, x)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from skorch.dataset import Dataset as SkorchDataset
 from skorch.dataset import unpack_data
-from skorch.utils import to_tensor
+from skorch.utils import to_device, to_tensor
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from ..exceptions import TrainingDivergedError
 from ..models import find_submodule, last_linear
@@ -101,12 +101,6 @@ class NetPlumbing(RepeatableClassifier):
             if self.freeze is None or parameter.requires_grad:
                 yield name, parameter
 
-    def _set_training(self, training: bool = True) -> None:
-        super()._set_training(training)
-        if training and self.freeze == "backbone":
-            self.module_.eval()
-            self._head().train()
-
     def _has_batch_norm(self) -> bool:
         # A frozen backbone does not normalize by batches.
         part = self._head() if self.freeze == "backbone" else self.module_
@@ -117,7 +111,7 @@ class NetPlumbing(RepeatableClassifier):
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
         """`X` (and codes `y`) as the dataset that skorch iterates over."""
-        if is_packed(X):
+        if isinstance(X, (PackedData, Subset)) and is_packed(X):
             return X
         key = INPUT
         if self.freeze == "backbone":
@@ -133,9 +127,9 @@ class NetPlumbing(RepeatableClassifier):
 
     def _prepared(self, X: Any) -> Any:
         """`X` cast for the module; tensors (sharing memory) unless a user's own dataset class may want arrays."""
-        X = detached(net_input(X, self.module_))
+        X = net_input(X, self.module_)
         if self.dataset is not SkorchDataset:
-            return X
+            return detached(X)
         return {key: as_tensor(value) for key, value in X.items()} if isinstance(X, Mapping) else as_tensor(X)
 
     def _features(self, X: Any) -> torch.Tensor:
@@ -159,6 +153,9 @@ class NetPlumbing(RepeatableClassifier):
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Outputs of the module for one batch; of its head alone where the batch holds features."""
+        if self.freeze == "backbone" and self.module_.training:
+            self.module_.eval()
+            self._head().train()
         if isinstance(x, Mapping):
             x = {key: value for key, value in x.items() if key != WEIGHT}
             if FEATURES in x:
@@ -166,18 +163,23 @@ class NetPlumbing(RepeatableClassifier):
                 # Features are kept in float32, also for a module in half precision.
                 return head(net_input(to_tensor(x[FEATURES], device=self.device), head))
             x = x.get(INPUT, x)
-        output = super().infer(net_input(x, self.module_), **fit_params)
+        is_cast = isinstance(x, torch.Tensor) and x.dtype is next(self.module_.parameters(), x).dtype
+        output = super().infer(x if is_cast else net_input(x, self.module_), **fit_params)
         # skorch passes tensors and plain tuples on.
-        return output if type(output) is tuple else first_output(output)
+        return output if isinstance(output, torch.Tensor) or type(output) in (tuple, list) else first_output(output)
 
-    def _settled(self, output: Any, batch: Any) -> Any:
-        """Outputs in single precision at least, since NumPy has no bfloat16; not finite only where weights are not."""
-        logits = first_output(output)
-        if not is_finite(logits):
-            self._check_batch(batch)
-        if logits.is_floating_point() and logits.dtype.itemsize < 4:
-            logits = logits.float()
-        return (logits, *output[1:]) if isinstance(output, tuple) else logits
+    def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[Any]:
+        """Outputs by batches, in single precision at least, since NumPy has no bfloat16; not finite only where weights
+        are not."""
+        self.check_is_fitted()
+        for batch in self.get_iterator(self.get_dataset(X), training=False):
+            output = to_device(self.evaluation_step(batch, training=training), device=device)
+            logits = output if isinstance(output, torch.Tensor) else first_output(output)
+            if not bool(torch.isfinite(logits).all()):
+                self._check_batch(batch)
+            if logits.is_floating_point() and logits.dtype.itemsize < 4:
+                logits = logits.float()
+            yield (logits, *output[1:]) if isinstance(output, tuple) else logits
 
     def _check_batch(self, batch: Any) -> None:
         """Raise where the samples of a batch are to blame for what the module made of them.
@@ -247,7 +249,7 @@ def _is_lazy(module: nn.Module) -> bool:
 
 def as_tensor(X: Any) -> torch.Tensor:
     if isinstance(X, torch.Tensor):
-        return X
+        return X.detach()
     with warnings.catch_warnings():
         # Read-only arrays (joblib's memory maps) are never written to here.
         warnings.simplefilter("ignore", UserWarning)

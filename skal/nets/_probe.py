@@ -9,7 +9,7 @@ import torch
 from skorch.utils import to_tensor
 from torch import nn
 
-from ..models import heads_watched
+from ..models import Calls
 from ..rows import net_input
 from ..utils._torch import first_output, kept_modes, torch_rng
 
@@ -52,7 +52,7 @@ def probe_module(module: nn.Module, rows: Any, layer: str | None, *, frozen: boo
     """
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     x = to_tensor(net_input(rows, module), device=device)
-    with torch_rng(device=device), kept_modes(module), torch.no_grad(), heads_watched(module, layer) as calls:
+    with torch_rng(device=device), kept_modes(module), torch.no_grad(), Calls(module, layer) as calls:
         module.eval()
         try:
             output = _call(module, x)
@@ -66,11 +66,7 @@ def probe_module(module: nn.Module, rows: Any, layer: str | None, *, frozen: boo
         got = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__
         raise ValueError(f"{type(module).__name__} must output one row of logits per sample. Got {got} instead.")
 
-    def gives_the_output(call: dict[str, torch.Tensor]) -> bool:
-        logits = call["logits"]
-        return logits.shape == output.shape and torch.allclose(logits, output, rtol=1e-3, atol=1e-5)
-
-    head = calls.settle(gives_the_output)
+    head = calls.name_of(output)
     if frozen and head is None:
         raise ValueError(
             "freeze='backbone' needs a module whose output is that of its head, "

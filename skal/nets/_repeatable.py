@@ -41,7 +41,8 @@ class RepeatableNet(NeuralNet):
     @property
     def device(self) -> Any:
         """The device in use; `get_params` keeps what the user wrote."""
-        return resolve_device(self.__dict__["device"])
+        device = self.__dict__["device"]
+        return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
     @device.setter
     def device(self, value: Any) -> None:
@@ -166,11 +167,7 @@ class RepeatableNet(NeuralNet):
         """Outputs of the module by batches, in the order of `X` (skorch may shuffle if `training`)."""
         self.check_is_fitted()
         for batch in self.get_iterator(self.get_dataset(X), training=False):
-            yield self._settled(to_device(self.evaluation_step(batch, training=training), device=device), batch)
-
-    def _settled(self, output: Any, batch: Any) -> Any:
-        """What `forward_iter` yields of the output for `batch`; a subclass may look at it."""
-        return output
+            yield to_device(self.evaluation_step(batch, training=training), device=device)
 
 
 class RepeatableClassifier(RepeatableNet, NeuralNetClassifier):

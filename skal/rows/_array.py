@@ -9,13 +9,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..utils._arrays import blocks
-from ._generics import as_index, column_names, is_finite, n_rows, numbers_of, row_keys, stack_rows, take_rows
+from ._generics import (
+    as_index,
+    column_names,
+    feature_shape,
+    is_finite,
+    n_rows,
+    numbers_of,
+    row_keys,
+    stack_rows,
+    take_rows,
+)
 from ._keys import content, digest, numeric_keys, table_keys
 from ._promote import joint_dtype
 
 __all__ = ["stack_arrays"]
 
 _BLOCK_VALUES = 1 << 20
+
+
+@n_rows.register(np.ndarray)
+def _(X: NDArray) -> int:
+    if X.ndim == 0:
+        raise TypeError(f"Expected a collection of samples. Got a scalar {type(X).__name__} instead.")
+    return len(X)
+
+
+@feature_shape.register(np.ndarray)
+def _(X: NDArray) -> tuple[int, ...]:
+    return X.shape[1:]
 
 
 @take_rows.register(np.ndarray)

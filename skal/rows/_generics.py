@@ -49,7 +49,9 @@ def generic(otherwise: Callable[..., Any]) -> Any:
 
     @functools.wraps(otherwise)
     def fallback(X: Any, *args: Any, **kwargs: Any) -> Any:
-        return dispatched(X, *args, **kwargs) if _load_kind(type(X)) else otherwise(X, *args, **kwargs)
+        kind = type(X)
+        is_new = kind not in _MET and _load_kind(kind)
+        return dispatched(X, *args, **kwargs) if is_new else otherwise(X, *args, **kwargs)
 
     dispatched = functools.singledispatch(fallback)
     return dispatched
@@ -57,8 +59,6 @@ def generic(otherwise: Callable[..., Any]) -> Any:
 
 def _load_kind(kind: type) -> bool:
     """Import the file that serves `kind`, if there is one; whether it was imported for the sake of this call."""
-    if kind in _MET:
-        return False
     roots = [base.__module__.partition(".")[0] for base in kind.__mro__]
     files = [_LAZY[root] for root in roots if root in _LAZY]
     for name in files:

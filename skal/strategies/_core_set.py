@@ -59,6 +59,7 @@ class CoreSet(QueryStrategy):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"random_state": ["random_state"]}
     requires = ("embeddings", "labeled")
+    order_free = True
 
     def __init__(self, *, random_state: int | np.random.RandomState | None = None) -> None:
         self.random_state = random_state

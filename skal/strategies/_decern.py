@@ -189,7 +189,7 @@ class DECERN(ScoringStrategy):
 def _anchors(pool: PoolView) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean embedding `(C, d)` and mean probabilities `(C, C)` of each class's labelled samples (eq. 2)."""
     labeled, n_classes = pool.labeled, pool.proba.shape[1]
-    if labeled is None:  # `_requires` has seen to it
+    if labeled is None:  # `requires` has seen to it
         raise TypeError("DECERN needs the labelled data.")
     y = labeled.y_encoded
     return class_means(labeled.embeddings, y, n_classes), class_means(labeled.proba, y, n_classes)

@@ -109,6 +109,8 @@ class DM2(ScoringStrategy):
         "random_state": ["random_state"],
     }
     requires = ("embeddings", "proba")
+    # The mixtures are a second one.
+    one_pass = False
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ __all__ = [
     "param_names",
     "plain_module",
     "predict_nonlinearity",
+    "set_training",
     "trained_parts",
     "validate_parameter_constraints",
 ]
@@ -69,6 +70,11 @@ def net_parts(net: Any) -> list[Any]:
     """All modules and criteria of a skorch net."""
     names = [*getattr(net, "_modules", []), *getattr(net, "_criteria", [])] or ["module", "criterion"]
     return [getattr(net, f"{name}_", None) for name in names]
+
+
+def set_training(net: Any, training: bool) -> None:
+    """Put all modules and criteria of a skorch net into train or eval mode."""
+    net._set_training(training)
 
 
 def trained_parts(net: Any) -> set[str]:

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, Subset
 
 from ...exceptions import PoolCapabilityError, TrainingDivergedError
 from ...metrics import load_pycocotools, mean_average_precision, parse_targets, unique_labels
-from ...utils._compat import BatchNorm, plain_module
+from ...utils._compat import BatchNorm, plain_module, set_training
 from ...utils._torch import kept_modes, torch_rng
 from .._backbone import channels_of, check_weights
 from .._labels import encode, match_classes, sorted_labels
@@ -407,7 +407,7 @@ class DeepDetector(RepeatableNet):
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Loss of a batch that is not trained on; detectors tell their losses in train mode alone."""
-        self._set_training(True)
+        set_training(self, True)
         for part in self.module_.modules():
             if isinstance(part, BatchNorm):
                 # The batch must not enter the running statistics.
@@ -544,7 +544,7 @@ class DeepDetector(RepeatableNet):
         self._set_thresholds()
         answers: list[dict[str, NDArray]] = [{} for _ in images]
         with torch_rng(device=self.device), kept_modes(self.module_), torch.no_grad():
-            self._set_training(False)
+            set_training(self, False)
             for idx in same_size(images, self.batch_size):
                 batch = ImageBatch([images[i] for i in idx], [])
                 with distributions(module) if proba else nullcontext() as rows:

@@ -25,6 +25,7 @@ class DetectionUncertainty(ScoringStrategy):
         "random_state": ["random_state"],
     }
     requires = ("boxes",)
+    order_free = True
 
     def __init__(
         self,

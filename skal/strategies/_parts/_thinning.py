@@ -22,17 +22,20 @@ from ._descriptors import descriptors_of
 __all__ = ["ThinningStrategy", "most_uncertain"]
 
 
-def _base_of(strategy: Any) -> Any:
-    """The strategy that ranks, as an object; None where it is a plain function."""
-    base, keywords = _unwrapped(strategy.base_strategy)
+def _base_of(base_strategy: Any) -> Any:
+    """The strategy that ranks, as an object, also where it is given as its function twin; None for other functions."""
+    base, keywords = _unwrapped(base_strategy)
+    params = {name: value for name, value in keywords.items() if name != "n_instances"}
     if hasattr(base, "strategy_class"):
-        base = base.strategy_class(**{name: value for name, value in keywords.items() if name != "n_instances"})
-    return base if isinstance(base, QueryStrategy) else None
+        return base.strategy_class(**params)
+    if not isinstance(base, QueryStrategy):
+        return None
+    return base.with_params(params) if params else base
 
 
 def _needs(strategy: Any) -> tuple[str, ...]:
     """What the base strategy needs, and embeddings where these are matched."""
-    base = _base_of(strategy)
+    base = _base_of(strategy.base_strategy)
     needed = ("proba",) if strategy.base_strategy is None else () if base is None else base.requires
     return needed if strategy.descriptor is not None else tuple(dict.fromkeys((*needed, "embeddings")))
 
@@ -57,7 +60,7 @@ class ThinningStrategy(QueryStrategy):
         """Positions of `n_instances` of the candidates, ascending, given their descriptors, best ranked first."""
 
     def _require(self, pool: PoolView) -> None:
-        base = _base_of(self)
+        base = _base_of(self.base_strategy)
         if base is not None:
             # In its own name.
             base._require(pool)
@@ -114,12 +117,13 @@ def most_uncertain(
             f"The 'base_strategy' parameter of {by} must be a strategy or a query function. "
             f"Got the class {base_strategy.__name__} instead: call it."
         )
-    if isinstance(base_strategy, QueryStrategy):
+    base = _base_of(base_strategy)
+    if base is not None:
         # The same seed in every round of a run, so that what a strategy remembers by it, such as an order, stays.
         drawn = sklearn_seed(rng)
-        settings = {"base": type(base_strategy).__name__, "random_state": random_state}
+        settings = {"base": type(base).__name__, "random_state": random_state}
         seed = pool.memory.recall(f"seed of {by}'s base", settings, lambda: drawn)
-        return _seeded(base_strategy, seed).select(pool, pool.X, n)
+        return _seeded(base, seed).select(pool, pool.X, n)
     function, keywords = _unwrapped(base_strategy)
     if hasattr(function, "select"):
         return function.select(pool, pool.X, n, **keywords)
