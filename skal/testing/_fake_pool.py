@@ -190,9 +190,7 @@ class FakePool(PoolView):
         """The first `n` of the clones; all members, where these were given."""
         if self.model.supplies("members"):
             return self.model.members(self.X)
-        if not self.model.supplies("clones"):
-            raise self.model.lacks("clones", by)
-        return self._known.several("clones", n)
+        return self._ask("clones", by, lambda: self._known.several("clones", n))
 
 
 class _Classifier:
