@@ -39,6 +39,9 @@ __all__ = [
     "requirement",
 ]
 
+# Keywords of a query that are no parameters of a strategy.
+_CALL = ("n_instances", "X_training", "y_training")
+
 
 class requirement:
     """`requires` of a strategy whose parameters decide what it needs: of the class by default, of an object exactly.
@@ -201,8 +204,10 @@ class QueryStrategy(BaseEstimator, ABC):
     def _check_pool(self, pool: PoolView) -> None:
         if len(pool) == 0:
             raise ValueError("The pool must hold at least one sample. Got an empty pool.")
-        pool.check()
+        pool.check_fitted()
+        # Before the transformers of a pipeline are run.
         self._require(pool)
+        pool.check()
 
     def _require(self, pool: PoolView) -> None:
         """Say what is wanted of the pool, before anything is run."""
@@ -238,7 +243,7 @@ class QueryStrategy(BaseEstimator, ABC):
         for key, value in params.items():
             name, is_nested, rest = key.partition("__")
             if name not in valid:
-                raise TypeError(unknown_keyword(self.__name__, key, valid))
+                raise TypeError(unknown_keyword(self.__name__, key, valid, _CALL))
             if is_nested:
                 nested[name][rest] = value
             else:
@@ -247,6 +252,9 @@ class QueryStrategy(BaseEstimator, ABC):
             inner = getattr(twin, name)
             if isinstance(inner, QueryStrategy):
                 setattr(twin, name, inner.with_params(rest_params))
+            elif not hasattr(inner, "get_params"):
+                key = f"{name}__{next(iter(rest_params))}"
+                raise TypeError(f"{key!r} needs a {name!r} of {self.__name__} with parameters. Got {inner!r} instead.")
             else:
                 setattr(twin, name, clone(inner).set_params(**rest_params))
         return twin
@@ -313,9 +321,9 @@ def _warn_of_cold_start(name: str) -> bool:
     return True
 
 
-def unknown_keyword(owner: str, key: str, valid: list[str]) -> str:
-    """One sentence about an unknown keyword, with the likely one."""
-    close = difflib.get_close_matches(key, valid, n=1)
+def unknown_keyword(owner: str, key: str, valid: list[str], also: tuple[str, ...] = ()) -> str:
+    """What to say of an unknown keyword, with the likely one of `valid`, or of `also`, which the call has besides."""
+    close = difflib.get_close_matches(key, [name for name in (*valid, *also) if name != key], n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"{owner} has no parameter {key!r}.{hint} Valid parameters are {sorted(valid)}."
 
@@ -339,10 +347,12 @@ def make_query_function(strategy_class: type[QueryStrategy], name: str) -> Calla
     valid = param_names(strategy_class)
 
     def make(params: dict[str, Any]) -> QueryStrategy:
-        unknown = [key for key in params if key not in valid]
+        unknown = [key for key in params if key.partition("__")[0] not in valid]
         if unknown:
-            raise TypeError(unknown_keyword(name, unknown[0], valid))
-        return strategy_class(**params)
+            raise TypeError(unknown_keyword(name, unknown[0], valid, _CALL))
+        nested = {key: value for key, value in params.items() if "__" in key}
+        strategy = strategy_class(**{key: value for key, value in params.items() if key not in nested})
+        return strategy.with_params(nested) if nested else strategy
 
     def query_function(
         classifier: Any,

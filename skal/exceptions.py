@@ -10,7 +10,18 @@ class SkalError(Exception):
 
 
 class PoolCapabilityError(SkalError, TypeError):
-    """A strategy needs something (a head, embeddings, ...) which the classifier does not supply."""
+    """A strategy needs something (a head, embeddings, ...) which the classifier does not supply.
+
+    Parameters
+    ----------
+    message : str
+    member : str, optional
+        Which member of `PoolView` it is.
+    """
+
+    def __init__(self, message: str, member: str | None = None) -> None:
+        super().__init__(message)
+        self.member = member
 
 
 class ModelNotFittedError(SkalError, NotFittedError):

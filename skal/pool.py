@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import get_tags
 
 from .exceptions import ModelNotFittedError, PoolCapabilityError
-from .models import Head, Model, Outputs, Unwrapped, clone_samples, is_detector, one_class_proba
+from .models import Head, Model, Outputs, Unwrapped, checked_proba, clone_samples, is_detector, one_class_proba
 from .rows import check_finite, feature_shape, n_rows, row_blocks, take_rows
 from .utils._compat import BaseCommittee, BaseLearner
 from .utils._memory import Memory
@@ -25,6 +27,15 @@ _OUTPUTS = ("proba", "logits", "embeddings")
 
 # Memories of learners that have none of their own, such as modAL's.
 _MEMORIES: WeakKeyDictionary[Any, Memory] = WeakKeyDictionary()
+
+
+@dataclass
+class _Wishes:
+    """What strategies have said that they want of a pool and of its labelled data."""
+
+    by: str = "The strategy"  # who asked last
+    members: dict[str, str] = field(default_factory=dict)  # outputs, and who was the first to want each
+    are_declared: bool = False
 
 
 class PoolView:
@@ -101,11 +112,8 @@ class PoolView:
         self.round = int(getattr(classifier, "round", 0) or 0) if isinstance(classifier, BaseLearner) else 0
         self.n_rounds: int | None = getattr(classifier, "n_rounds", None)
         self._n = n_rows(X)
-        # Outputs that are wanted, and whether anybody has said so.
-        self._wanted: set[str] = set()
-        self._is_declared = False
+        self._wishes = _Wishes()
         self._found: dict[str, NDArray] = {}
-        self._asked_by = "The strategy"
         self._parent: PoolView | None = None
 
     def __len__(self) -> int:
@@ -179,27 +187,32 @@ class PoolView:
 
     def _output(self, member: str) -> NDArray:
         if member not in self._found:
-            want = {member} | self._wanted
-            if not self._is_declared and self.model.joint:
+            want = {member, *self._wishes.members}
+            if not self._wishes.are_declared and self.model.joint:
                 # What costs no further pass may come along, if it is there.
                 try:
-                    self._found |= vars(self._pass(self.X_transformed, {*_OUTPUTS}))
+                    self._keep(self._pass(self.X_transformed, {*_OUTPUTS}))
                     return self._found[member]
                 except PoolCapabilityError:
                     want = {member}
-            found = vars(self._pass(self.X_transformed, want - self._found.keys()))
-            self._found |= {name: value for name, value in found.items() if value is not None}
+            self._keep(self._pass(self.X_transformed, want - self._found.keys()))
         return self._found[member]
 
     def _pass(self, X: Any, want: set[str]) -> Outputs:
-        missing = want - self.model.offers
-        if missing:
-            raise self.model.lacks(min(missing), self._asked_by)
+        with self._in_the_name_of():
+            return self.model.answers(X, want)
+
+    def _keep(self, found: Outputs) -> None:
+        self._found |= {name: value for name in _OUTPUTS if (value := getattr(found, name)) is not None}
+
+    @contextmanager
+    def _in_the_name_of(self, by: str | None = None) -> Iterator[None]:
+        """A family does not know who asks: who wanted the member first, or `by`, or who asked last."""
         try:
-            return self.model.outputs(X, frozenset(want))
+            yield
         except PoolCapabilityError as error:
-            # A family does not know who asks.
-            raise PoolCapabilityError(str(error).replace("The strategy", self._asked_by, 1)) from None
+            by = by or self._wishes.members.get(str(error.member), self._wishes.by)
+            raise PoolCapabilityError(str(error).replace("The strategy", by, 1), member=error.member) from None
 
     def iter_outputs(self, want: tuple[str, ...], block_size: int) -> Iterator[tuple[slice, Outputs]]:
         """Members of `want` ("proba", "logits", "embeddings") for consecutive blocks of the pool; nothing is kept.
@@ -224,7 +237,7 @@ class PoolView:
         """Class distributions `(n_boxes, n_columns)` of the boxes of each image."""
         return list(self.iter_box_proba())
 
-    def iter_box_proba(self, *, by: str = "The strategy") -> Iterator[NDArray]:
+    def iter_box_proba(self, *, by: str | None = None) -> Iterator[NDArray]:
         """The arrays of `box_proba` one by one, for pools whose boxes should not all be held."""
         if "box_proba" in self.__dict__:
             return iter(self.box_proba)
@@ -233,24 +246,34 @@ class PoolView:
     @cached_property
     def head(self) -> Head:
         """The head, from embeddings to logits."""
-        # The pass shows that what is found is the model's head.
         if "logits" not in self._found:
+            # The pass shows that what is found is the model's head.
             self._output("logits")
-        return self._ask("head", self._asked_by, self.model.head)
+        head = self._ask("head", None, self.model.head)
+        if not isinstance(head, Head):
+            raise TypeError(
+                f"head of {type(self.model).__name__} must return skal.models.Head. Got {type(head).__name__} instead."
+            )
+        return head
 
     @property
     def linear_head(self) -> Head:
         """The head, where it is linear: with `weight (n_classes, d)` and `bias (n_classes,)`."""
         if not self.head.is_linear:
-            raise self.model.lacks("linear_head", self._asked_by)
+            raise self.model.lacks("linear_head", self._wishes.by)
         return self.head
 
     @cached_property
     def classes(self) -> NDArray:
-        """The label of each column of `proba`."""
+        """The label of each column of `proba`; of a model without probabilities, the labels that it has seen."""
         if self._parent is not None:
             return self._parent.classes
-        known = [self._output(member) for member in _OUTPUTS[:2] if member in self._found or member in self._wanted]
+        if not self.model.supplies("proba") and self.model.n_columns() is None and self.n_labeled:
+            # What is no column's label is one that has been seen.
+            return np.unique(_one_column(self._y_training))
+        known = [
+            self._output(member) for member in _OUTPUTS[:2] if member in self._found or member in self._wishes.members
+        ]
         n_columns = known[0].shape[1] if known else self.model.n_columns()
         if n_columns is None:
             first = self._unwrapped.transform(take_rows(self.X, np.arange(1)))
@@ -315,12 +338,12 @@ class PoolView:
             raise ValueError(f"n must be at least 1. Got {n} instead.")
         return np.stack(list(self.iter_proba_samples(n, make_generator(random_state))))
 
-    def iter_proba_samples(self, n: int, rng: np.random.Generator, *, by: str = "The strategy") -> Iterator[NDArray]:
+    def iter_proba_samples(self, n: int, rng: np.random.Generator, *, by: str | None = None) -> Iterator[NDArray]:
         """The samples of `proba_samples`, one array `(n_pool, n_classes)` at a time."""
-        return self._ask("opinions", by, lambda: self.model.opinions(self.X_transformed, n, rng))
+        return self._several("opinions", by, lambda: self.model.opinions(self.X_transformed, n, rng))
 
     def iter_clone_samples(
-        self, n: int, rng: np.random.Generator, *, bootstrap: bool = True, by: str = "The strategy"
+        self, n: int, rng: np.random.Generator, *, bootstrap: bool = True, by: str | None = None
     ) -> Iterator[NDArray]:
         """Class probabilities by `n` clones of the final classifier, one array `(n_pool, n_classes)` at a time.
 
@@ -329,25 +352,26 @@ class PoolView:
         committee brings its own members, all of them.
         """
         if self.model.supplies("members"):
-            return self.model.members(self.X_transformed)
+            return self._several("members", by, lambda: self.model.members(self.X_transformed))
         X, y = self._training_data(by)
         if self._one_class is not None:
             return (one_class_proba(len(self), y.tolist()[0], self.classes) for _ in range(n))
-        if not self.model.supplies("clones"):
-            raise self.model.lacks("clones", by)
-        return clone_samples(self.model, self.X_transformed, X, y, self.classes, n, rng, bootstrap=bootstrap)
+        pool, classes = self.X_transformed, self.classes
+        return self._several(
+            "clones", by, lambda: clone_samples(self.model, pool, X, y, classes, n, rng, bootstrap=bootstrap)
+        )
 
     def iter_noisy_samples(
-        self, n: int, scale: float, rng: np.random.Generator, *, by: str = "The strategy"
+        self, n: int, scale: float, rng: np.random.Generator, *, by: str | None = None
     ) -> Iterator[NDArray]:
         """Class probabilities under `n` random perturbations of the weights, one array `(n_pool, n_classes)` each.
 
         The noise of each weight array is Gaussian, of norm `scale` times the array's own norm.
         """
-        return self._ask("perturbed", by, lambda: self.model.perturbed(self.X_transformed, n, scale, rng))
+        return self._several("perturbed", by, lambda: self.model.perturbed(self.X_transformed, n, scale, rng))
 
     def watch_training(
-        self, n: int, rng: np.random.Generator, see: Callable[[NDArray], None], *, by: str = "The strategy"
+        self, n: int, rng: np.random.Generator, see: Callable[[NDArray], None], *, by: str | None = None
     ) -> None:
         """Train a clone on the labelled data; `see` gets its probabilities of the pool `(n_pool, n_classes)` at up to
         `n` equally spaced epochs (iterations), the last one included."""
@@ -355,24 +379,35 @@ class PoolView:
         if self._one_class is not None:
             see(one_class_proba(len(self), y.tolist()[0], self.classes))
             return
-        if not self.model.supplies("clones"):
-            raise self.model.lacks("clones", by)
         pool = self.X_transformed
+        self._ask("clones", by, lambda: None)
         self._ask("snapshots", by, lambda: self.model.snapshots(pool, X, y, self.classes, n, rng, see))
 
-    def _ask(self, member: str, by: str, answer: Callable[[], Any]) -> Any:
+    def _ask(self, member: str, by: str | None, answer: Callable[[], Any]) -> Any:
         """The model's answer; where there is none, the error says who asked."""
         if not self.model.supplies(member):
-            raise self.model.lacks(member, by)
-        try:
+            raise self.model.lacks(member, by or self._wishes.by)
+        with self._in_the_name_of(by):
             return answer()
-        except PoolCapabilityError as error:
-            raise PoolCapabilityError(str(error).replace("The strategy", by, 1)) from None
 
-    def _training_data(self, by: str) -> tuple[Any, NDArray]:
+    def _several(self, member: str, by: str | None, answer: Callable[[], Iterator[NDArray]]) -> Iterator[NDArray]:
+        """Probabilities of the pool by several opinions, each checked; what can be refused is refused at once."""
+        samples = self._ask(member, by, answer)
+
+        def each() -> Iterator[NDArray]:
+            proba = None
+            with self._in_the_name_of(by):
+                for proba in samples:
+                    yield checked_proba(proba, len(self), self.model_name)
+                if proba is None:
+                    raise self.model.lacks(member)
+
+        return each()
+
+    def _training_data(self, by: str | None) -> tuple[Any, NDArray]:
         """Labelled samples as the final estimator sees them, and their labels `(n,)`."""
         if self.labeled is None:
-            raise self.model.lacks("labeled", by)
+            raise self.model.lacks("labeled", by or self._wishes.by)
         y = _one_column(self.labeled.y)
         if not np.isin(y, self.classes).all():
             self.labeled.y_encoded  # noqa: B018  (says which label is unknown)
@@ -380,12 +415,16 @@ class PoolView:
 
     # -- checks ------------------------------------------------------------------------------------------------
 
-    def check(self) -> None:
-        """Raise where the model is not fitted, the shape is not the model's, or the pool holds NaN or infinity."""
+    def check_fitted(self) -> None:
+        """Raise where the model cannot predict."""
         if not self.is_fitted:
             raise ModelNotFittedError(
                 f"This {self.model_name} instance is not fitted yet. Fit it, or teach the learner, before a query."
             )
+
+    def check(self) -> None:
+        """Raise where the model is not fitted, the shape is not the model's, or the pool holds NaN or infinity."""
+        self.check_fitted()
         given = feature_shape(self.X)
         expected = feature_shape(self._X_training)
         differs = given is not None and expected is not None and len(given) > 0 and given != expected
@@ -402,7 +441,7 @@ class PoolView:
         Nothing is run: what only a run can show, such as the head of a network, is told by the pass itself, on its
         first rows. "a|b" is satisfied by either.
         """
-        self._asked_by = by
+        self._wishes.by = by
         for member in members:
             if member in self.model.offers and member != "snapshots":
                 continue
@@ -410,10 +449,11 @@ class PoolView:
             if not any(self._has(part) for part in parts):
                 untaught = self._X_training is None and any(self.model.supplies(part) for part in parts)
                 raise self.model.lacks("labeled" if untaught else member, by)
-        self._is_declared = True
-        self._wanted |= {member for member in members if member in _OUTPUTS}
-        if "head" in members or "linear_head" in members:
-            self._wanted |= {"embeddings", "logits"}
+        self._wishes.are_declared = True
+        heads = {"head", "linear_head"} & {*members}
+        for member in (*members, *(("embeddings", "logits") if heads else ())):
+            if member in _OUTPUTS:
+                self._wishes.members.setdefault(member, by)
 
     def _has(self, member: str) -> bool:
         if member == "labeled":

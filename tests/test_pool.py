@@ -7,23 +7,26 @@ import torch
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skorch import NeuralNetClassifier
 from torch import nn
 
+from skal.base import QueryStrategy
 from skal.exceptions import ModelNotFittedError, PoolCapabilityError, SkalError
 from skal.learners import ActiveLearner
 from skal.nets import DeepClassifier
 from skal.pool import view_pool
-from skal.strategies import RandomSampling
+from skal.strategies import BALQUE, DECERN, UFFM, MarginSampling, NoiseStability, RandomSampling, usable_with
 
 X, Y = load_iris(return_X_y=True)
 
@@ -197,3 +200,79 @@ def test_not_fitted():
 def test_labelled_data_must_match():
     with pytest.raises(ValueError, match="same number of samples"):
         view_pool(LogisticRegression(max_iter=500).fit(X, Y), X, X_training=X, y_training=Y[:3])
+
+
+def test_a_refusal_comes_before_the_transformers_run():
+    seen = []
+
+    def look(samples):
+        seen.append(len(samples))
+        return samples
+
+    model = make_pipeline(FunctionTransformer(look), GaussianNB()).fit(X, Y)
+    seen.clear()
+    with pytest.raises(PoolCapabilityError, match="DECERN needs a differentiable `head`"):
+        DECERN().select(model, X, X_training=X, y_training=Y)
+    assert seen == []
+
+
+class Scaled(Net):
+    """No layer of it gives its output."""
+
+    def forward(self, X):
+        return 2 * super().forward(X)
+
+
+def test_who_wanted_a_member_is_who_lacks_it():
+    """A base strategy that is content with probabilities is not blamed for the embeddings of the one around it."""
+    net = DeepClassifier(Scaled, max_epochs=1, random_state=0).fit(X, Y)
+    with pytest.raises(PoolCapabilityError, match="^UFFM needs `embeddings`"):
+        UFFM(MarginSampling()).select(net, X, 3)
+
+
+def test_a_strategy_of_ones_own_is_named_without_saying_so():
+    class Mine(QueryStrategy):
+        def _query(self, pool, n_instances, rng):
+            next(pool.iter_noisy_samples(1, 0.1, rng))
+
+    with pytest.raises(PoolCapabilityError, match="^Mine needs weights to perturb"):
+        Mine().select(GaussianNB().fit(X, Y), X)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LogisticRegression(max_iter=500),
+        LinearDiscriminantAnalysis(),
+        SGDClassifier(loss="log_loss"),
+        GridSearchCV(LogisticRegression(max_iter=500), {"C": [1.0]}, cv=2),
+        GridSearchCV(make_pipeline(StandardScaler(), MLPClassifier((3,), max_iter=20)), {}, cv=2),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_serves_is_known_before_it_is_fitted(model):
+    assert usable_with(model) == usable_with(clone(model).fit(X, Y))
+
+
+def test_a_search_that_is_not_fitted_says_so_whatever_its_estimator():
+    with pytest.raises(ModelNotFittedError, match="not fitted yet"):
+        view_pool(GridSearchCV(LogisticRegression(max_iter=500).fit(X, Y), {"C": [1.0]}), X).check()
+
+
+def test_a_frozen_model_answers_and_is_not_trained():
+    fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(X, Y)
+    pool, frozen = view_pool(fitted, X), view_pool(FrozenEstimator(fitted), X)
+    np.testing.assert_array_equal(frozen.embeddings, pool.embeddings)
+    np.testing.assert_array_equal(frozen.head.weight, pool.head.weight)
+    assert "BALQUE" not in usable_with(FrozenEstimator(fitted))
+    with pytest.raises(
+        PoolCapabilityError, match="BALQUE needs .* which the frozen LogisticRegression does not supply"
+    ):
+        BALQUE().select(FrozenEstimator(fitted), X, X_training=X, y_training=Y)
+
+
+def test_noise_is_refused_where_one_row_alone_would_pass():
+    """One-versus-rest: where the first sample is certain, softmax and normalised sigmoids agree on it."""
+    model = SGDClassifier(loss="log_loss", random_state=0).fit(X, Y)
+    with pytest.raises(PoolCapabilityError, match="NoiseStability needs weights to perturb"):
+        NoiseStability(n_samples=2).select(model, np.vstack([1e4 * X[:1], X]), 3)

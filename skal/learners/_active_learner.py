@@ -383,10 +383,11 @@ class ActiveLearner(ModALActiveLearner):
     # -- the estimator behind the learner ------------------------------------------------------------------------
 
     def _model_input(self, X: Any) -> Any:
-        """`X` as the estimator takes it: a bare skorch network gets its own dtype."""
-        if not is_plain_net(self.estimator):
+        """`X` as the estimator takes it: a bare skorch network, also in a search, gets its own dtype."""
+        unwrapped = Unwrapped(self.estimator)
+        if unwrapped.transformers or not is_plain_net(unwrapped.final):
             return X
-        module = getattr(self.estimator, "module_", self.estimator.module)
+        module = getattr(unwrapped.final, "module_", unwrapped.final.module)
         return net_input(X, module if isinstance(module, nn.Module) else None)
 
     def _model_labels(self, y: Any) -> Any:

@@ -14,6 +14,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from ..exceptions import PoolCapabilityError
+from ..rows import n_rows
+from ._checks import checked_matrix, checked_proba
 
 __all__ = ["Head", "Model", "Outputs", "model_for", "register_model"]
 
@@ -42,7 +44,7 @@ _WORDS = {
         "BaggingClassifier, VotingClassifier or a modAL Committee.",
     ),
     "members": ("the members of a committee", "Use a modAL Committee."),
-    "clones": ("clones to train", "Use a classifier with fit and get_params."),
+    "clones": ("clones to train", "Use a classifier with fit, get_params and predict_proba."),
     "perturbed": (
         "weights to perturb",
         "Use a skorch classifier, skal.nets.DeepClassifier, LogisticRegression or MLPClassifier.",
@@ -169,6 +171,7 @@ class Model:
     joint: ClassVar[bool] = False
     has_labels: ClassVar[bool] = True
     reads_tokens: bool = False
+    is_frozen: bool = False
 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
@@ -180,6 +183,8 @@ class Model:
 
     def supplies(self, member: str) -> bool:
         """Whether this estimator has `member`, as far as can be told without a run."""
+        if self.is_frozen and member in ("clones", "snapshots"):
+            return False
         if member == "clones":
             methods = [getattr(self.estimator, name, None) for name in ("fit", "get_params")]
             # A clone's opinion is its probabilities.
@@ -190,11 +195,35 @@ class Model:
         """The error that says what `by` needs, whom it asked, and what to use instead; "a|b" is either."""
         members = member.split("|")
         words = " or ".join(_WORDS[part][0] if part in _WORDS else f"`{part}`" for part in members)
-        return PoolCapabilityError(f"{by} needs {words}, which {self.name} does not supply. {self.advice(members[0])}")
+        advice = " Or ".join(f"{text[0].lower()}{text[1:]}" for text in map(self.advice, members))
+        advice = advice[0].upper() + advice[1:]
+        owner = f"the frozen {self.name}" if self.is_frozen else self.name
+        return PoolCapabilityError(f"{by} needs {words}, which {owner} does not supply. {advice}", member=member)
 
     def advice(self, member: str) -> str:
         """What to do about a missing member, one sentence."""
         return _WORDS[member][1] if member in _WORDS else "Use another model."
+
+    def answers(self, X: Any, want: Collection[str]) -> Outputs:
+        """`outputs`, checked: all of `want` and nothing else, finite, with one row for each sample."""
+        for member in sorted(want):
+            if not self.supplies(member):
+                raise self.lacks(member)
+        found, n = self.outputs(X, frozenset(want)), n_rows(X)
+        if not isinstance(found, Outputs):
+            raise TypeError(
+                f"outputs of {type(self).__name__} must return skal.models.Outputs. Got {type(found).__name__} instead."
+            )
+        given = {member: getattr(found, member) for member in sorted(want)}
+        for member, values in given.items():
+            if values is None:
+                raise TypeError(f"{type(self).__name__} offers {member!r} of {self.name}, but its outputs has none.")
+            given[member] = (
+                checked_proba(values, n, self.name)
+                if member == "proba"
+                else checked_matrix(values, n, self.name, member)
+            )
+        return Outputs(**given)
 
     # -- what a family answers -----------------------------------------------------------------------------------
 
@@ -249,7 +278,7 @@ class Model:
             check_is_fitted(self.estimator)
         except NotFittedError:
             return False
-        except TypeError:
+        except (TypeError, AttributeError):
             # Not a scikit-learn estimator: it cannot be asked, so its predict_proba will have to tell.
             return True
         return True

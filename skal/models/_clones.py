@@ -101,7 +101,7 @@ def train(model: Model, member: Any, X: Any, y: NDArray, seed: int) -> None:
 def opinion_of(member: Any, X: Any, classes: NDArray) -> NDArray:
     """Class probabilities by a fitted estimator, one column for each of `classes`."""
     model = model_for(member)
-    proba = np.asarray(model.outputs(X, {"proba"}).proba)
+    proba = np.asarray(model.answers(X, {"proba"}).proba)
     return spread(proba, model.classes(proba.shape[1]), classes)
 
 

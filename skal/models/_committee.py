@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..utils._compat import BaseCommittee
-from ._base import Outputs, register_model
+from ._base import register_model
 from ._clones import some_of, spread
 from ._plain import PlainModel
 from ._unwrap import Unwrapped, is_fitted
@@ -27,6 +27,11 @@ class CommitteeModel(PlainModel):
         # Its members are what clones are made for.
         return member != "clones" and super().supplies(member)
 
+    def advice(self, member: str) -> str:
+        if member == "labeled":
+            return "It holds none for all of its members: pass X_training= and y_training=."
+        return super().advice(member)
+
     def is_fitted(self) -> bool:
         return all(is_fitted(learner) for learner in self.estimator.learner_list)
 
@@ -40,8 +45,7 @@ class CommitteeModel(PlainModel):
         classes = np.asarray(self.estimator.classes_)
         for i in chosen:
             member = Unwrapped(self.estimator.learner_list[i])
-            found: Outputs = member.model.outputs(member.transform(X), {"proba"})
-            proba = np.asarray(found.proba)
+            proba = np.asarray(member.model.answers(member.transform(X), {"proba"}).proba)
             yield spread(proba, member.model.classes(proba.shape[1]), classes)
 
 

@@ -22,7 +22,7 @@ def find_submodule(module: nn.Module, name: str) -> nn.Module:
     except AttributeError:
         names = ", ".join(repr(part) for part, _ in module.named_modules() if part)
         raise ValueError(
-            f"embedding_layer must be the name of a submodule of {type(module).__name__}: {names}. "
+            f"embedding_layer must be the name of a submodule of {type(module).__name__}: {names or 'it has none'}. "
             f"Got {name!r} instead."
         ) from None
 

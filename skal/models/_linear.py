@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
 
-from ..rows import take_rows
+from ..exceptions import PoolCapabilityError
+from ..rows import n_rows, take_rows
 from ..utils._arrays import blocks
+from ..utils._compat import LinearClassifierMixin
 from ._base import Head, Outputs, register_model
 from ._plain import PlainModel
 
@@ -62,8 +63,8 @@ class LinearModel(PlainModel):
 
     def perturbed(self, X: Any, n: int, scale: float, rng: np.random.Generator) -> Iterator[NDArray]:
         try:
-            self.outputs(take_rows(X, np.arange(1)), {"logits"})
-        except TypeError:
+            self.outputs(take_rows(X, np.arange(min(_FIRST, n_rows(X)))), {"logits"})
+        except PoolCapabilityError:
             raise self.lacks("perturbed") from None
         return self._perturbed(X, n, scale, rng)
 
@@ -85,7 +86,7 @@ register_model(
         hasattr(estimator, "predict_proba")
         and (
             (hasattr(estimator, "coef_") and hasattr(estimator, "intercept_"))
-            or isinstance(estimator, LogisticRegression)
+            or isinstance(estimator, LinearClassifierMixin)
         )
     ),
     LinearModel,

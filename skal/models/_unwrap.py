@@ -6,10 +6,11 @@ from functools import cached_property
 from typing import Any
 
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from ..exceptions import PoolCapabilityError
-from ..utils._compat import BaseLearner
+from ..utils._compat import BaseLearner, BaseSearchCV
 from ._base import Model, model_for
 
 __all__ = ["Unwrapped", "is_fitted"]
@@ -21,7 +22,8 @@ class Unwrapped:
     Parameters
     ----------
     classifier : object
-        A learner, a committee, a classifier, or a search or pipeline around one.
+        A learner, a committee, a classifier, or a search, a pipeline or `FrozenEstimator` around one. Of a search that
+        is not fitted yet, what it will fit.
 
     Attributes
     ----------
@@ -33,12 +35,18 @@ class Unwrapped:
 
     def __init__(self, classifier: Any) -> None:
         self.transformers: list[Any] = []
+        self._is_frozen = False
         model = classifier
         while True:
             if isinstance(model, BaseLearner):
                 model = model.estimator
             elif hasattr(model, "best_estimator_"):
                 model = model.best_estimator_
+            elif isinstance(model, BaseSearchCV) and model.refit:
+                # What it fits are clones: its own estimator says nothing about it, fitted or not.
+                model = clone(model.estimator)
+            elif isinstance(model, FrozenEstimator):
+                self._is_frozen, model = True, model.estimator
             elif isinstance(model, Pipeline) and not _is_passthrough(model.steps[-1][1]):
                 self.transformers += [_transformer(step, name) for name, step in model.steps[:-1] if _transforms(step)]
                 model = model.steps[-1][1]
@@ -49,7 +57,9 @@ class Unwrapped:
     @cached_property
     def model(self) -> Model:
         """What the final estimator can tell."""
-        return model_for(self.final)
+        model = model_for(self.final)
+        model.is_frozen = self._is_frozen
+        return model
 
     def transform(self, X: Any) -> Any:
         """`X` as the final estimator sees it."""

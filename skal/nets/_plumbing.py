@@ -13,6 +13,7 @@ from skorch.dataset import Dataset as SkorchDataset
 from skorch.dataset import unpack_data
 from skorch.utils import to_device, to_tensor
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 from torch.utils.data import Dataset, Subset
 
 from ..exceptions import TrainingDivergedError
@@ -84,7 +85,7 @@ class NetPlumbing(RepeatableClassifier):
 
     def _probe(self, module: nn.Module, rows: Any, head: str | None) -> tuple[int, str | None]:
         """Outputs and head as a run shows them; a frozen backbone that has shown them is not run again."""
-        if self.freeze is None or head is None:
+        if self.freeze is None or head is None or _is_lazy(module):
             return probe_module(module, rows, self.embedding_layer, frozen=self.freeze is not None)
         shapes = [(key, feature_shape(rows[key])) for key in rows] if isinstance(rows, Mapping) else feature_shape(rows)
         key = (fingerprint(module, head), repr(find_submodule(module, head)), repr(shapes), self.embedding_layer)
@@ -239,6 +240,11 @@ class NetPlumbing(RepeatableClassifier):
         class_weight = getattr(self.criterion_, "weight", None)
         total = len(losses) if class_weight is None else class_weight[to_tensor(y_true, losses.device)].sum()
         return (weight * losses).sum() / total
+
+
+def _is_lazy(module: nn.Module) -> bool:
+    """Whether a run has yet to give some parameter its shape."""
+    return any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters())
 
 
 def as_tensor(X: Any) -> torch.Tensor:

@@ -74,12 +74,13 @@ class BAL(SubPoolMixin, QueryStrategy):
     round 0. A sub-pool that runs short is filled with the samples nearest to it in the order; after the last round the
     least confident of all that remain are taken. Scores are 1 - max_c p_c, in round 0 the negative CDD.
 
-    The order belongs to a run and is remembered: the pool may shrink and be reordered, since samples are found again by
-    their content (those that are alike share a place). It is made anew when the pool holds a sample that was not
-    there when it was made, when a learner's round 0 brings other data, and when `pretext`, `n_clusters` or
-    `random_state` have changed. Pickling keeps it, `clone` drops it. A strategy that first
-    meets a run after its round 0 takes the learner's `round` for the round of the schedule. Learners that do not count
-    rounds, such as modAL's own, are followed by the sizes of pool and labelled data.
+    The order belongs to a run and is kept in `PoolView.memory`: the pool may shrink and be reordered, since samples are
+    found again by their content (those that are alike share a place). It is made anew when the pool holds a sample that
+    was not there when it was made, when a learner's round 0 brings other data, and when `pretext`, `n_clusters` or
+    `random_state` have changed. The learner holds that memory: a pickle of the learner keeps the order, its `clone` and
+    `fit` drop it, the strategy itself has none, and a bare classifier has nowhere to keep one (a warning says so). A
+    strategy that first meets a run after its round 0 takes the learner's `round` for the round of the schedule.
+    Learners that do not count rounds, such as modAL's own, are followed by the sizes of pool and labelled data.
 
     Differences from the paper, besides what `indexing` and `normalize_logits` offer: features are those of the image
     as it is (the authors' code embeds a randomly rotated copy); short sub-pools are filled (the code returns fewer);

@@ -62,9 +62,10 @@ class UFFM(ThinningStrategy):
 
     Time: the base strategy's, and O(T'' d) for each candidate that removes (two of them with the defaults). The
     descriptor sees the pool once for fitting; after that only candidates not seen before. Memory: at most 256 MB of
-    descriptors are kept; hashing the pool takes about a second per gigabyte, once. A pickle keeps the fitted
-    descriptor, without the descriptors it has made; a clone keeps neither. Where more than half of the candidates were
-    not in the pool that the descriptor was fitted on, it is fitted anew.
+    descriptors are kept; hashing the pool takes about a second per gigabyte, once. They are kept in `PoolView.memory`,
+    which is the learner's: a pickle of the learner keeps the fitted descriptor, without the descriptors it has made;
+    its clone keeps neither, and a bare classifier nothing. Where more than half of the candidates were not in the pool
+    that the descriptor was fitted on, it is fitted anew.
 
     A plain function's order is put right where its scores are known: see the user guide. There, too, is what was
     measured: with the default settings few near-duplicates are removed; ``sampling_ratio=2, similar_fraction=0.01``

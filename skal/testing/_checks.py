@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from ..base import QueryStrategy, ScoringStrategy
 from ..exceptions import PoolCapabilityError
 from ..meta import ActiveLearningClassifier
-from ..utils._compat import ModALActiveLearner
+from ..utils._compat import ModALActiveLearner, param_names, parameter_constraints
 from ._worlds import Constant, World, asks_again, fakes, seeded, wraps_a_function
 
 __all__ = ["check_strategy", "strategy_checks"]
@@ -161,7 +161,7 @@ def check_constructor(instance: QueryStrategy) -> None:
 
 @_rule("name exactly its parameters in _parameter_constraints")
 def check_parameter_constraints(instance: QueryStrategy) -> None:
-    odd = set(type(instance)._parameter_constraints) ^ set(type(instance)._get_param_names())
+    odd = set(parameter_constraints(type(instance))) ^ set(param_names(type(instance)))
     _ensure(not odd, f"{sorted(odd)} stand in one of the two only")
 
 

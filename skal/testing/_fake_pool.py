@@ -185,14 +185,12 @@ class FakePool(PoolView):
             yield rows, Outputs(**{name: value[rows] for name, value in found.items() if value is not None})
 
     def iter_clone_samples(
-        self, n: int, rng: np.random.Generator, *, bootstrap: bool = True, by: str = "The strategy"
+        self, n: int, rng: np.random.Generator, *, bootstrap: bool = True, by: str | None = None
     ) -> Iterator[NDArray]:
         """The first `n` of the clones; all members, where these were given."""
         if self.model.supplies("members"):
             return self.model.members(self.X)
-        if not self.model.supplies("clones"):
-            raise self.model.lacks("clones", by)
-        return self._known.several("clones", n)
+        return self._ask("clones", by, lambda: self._known.several("clones", n))
 
 
 class _Classifier:

@@ -10,6 +10,8 @@ from modAL.models import ActiveLearner as ModALActiveLearner
 from modAL.models.base import BaseCommittee, BaseLearner
 from modAL.utils.selection import multi_argmax
 from sklearn.ensemble._base import _BaseHeterogeneousEnsemble as BaseHeterogeneousEnsemble
+from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -27,16 +29,19 @@ __all__ = [
     "BaseCommittee",
     "BaseHeterogeneousEnsemble",
     "BaseLearner",
+    "BaseSearchCV",
     "BatchNorm",
     "Dropout",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
+    "LinearClassifierMixin",
     "ModALActiveLearner",
     "RealNotInt",
     "StrOptions",
     "net_parts",
     "param_names",
+    "parameter_constraints",
     "plain_module",
     "predict_nonlinearity",
     "set_training",
@@ -52,6 +57,11 @@ STRATEGIES_RETURN_PAIRS: bool = isinstance(multi_argmax(np.zeros(1)), tuple)
 def param_names(owner: Any) -> list[str]:
     """Names of the parameters of a scikit-learn estimator, or of its class, sorted."""
     return owner._get_param_names()
+
+
+def parameter_constraints(owner: Any) -> dict[str, list[Any]]:
+    """What a scikit-learn estimator, or its class, says of the values of its parameters."""
+    return owner._parameter_constraints
 
 
 # -- skorch and torch ------------------------------------------------------------------------------------------

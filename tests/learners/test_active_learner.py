@@ -36,12 +36,14 @@ from skal.learners import ActiveLearner
 from skal.nets import DeepClassifier
 from skal.strategies import (
     DECERN,
+    UFFM,
     EntropySampling,
     LeastConfidence,
     MarginSampling,
     RandomSampling,
     decern_sampling,
     margin_sampling,
+    uffm_sampling,
 )
 from skal.utils._compat import STRATEGIES_RETURN_PAIRS
 
@@ -621,3 +623,38 @@ def test_only_new_adds_and_partial_estimators(iris):
     assert len(learner.X_training) == 45
     alone = SGDClassifier(loss="log_loss", random_state=0).fit(X_pool[:30], y_pool[:30])
     np.testing.assert_allclose(learner.estimator.coef_, alone.coef_)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int64])
+def test_a_search_around_a_plain_net_casts_as_the_net_alone(dtype):
+    X = np.random.default_rng(0).normal(size=(40, 4))
+    y = (np.arange(40) % 2).astype(dtype)
+    net = NeuralNetClassifier(nn.Linear(4, 2), criterion=nn.CrossEntropyLoss, train_split=None, max_epochs=1, verbose=0)
+    learner = ActiveLearner(GridSearchCV(net, {"lr": [0.1]}, cv=2), EntropySampling(random_state=0), X[:20], y[:20])
+    query_idx, samples = learner.query(X[20:], n_instances=3)
+    learner.teach(samples, y[20:][query_idx])
+    assert learner.predict_proba(X).shape == (40, 2)
+
+
+@pytest.mark.parametrize(("key", "meant"), [("n_instance", "n_instances"), ("X_train", "X_training"), ("xii", "xi")])
+def test_a_misspelt_keyword_of_a_query_is_named(key, meant):
+    X, y = np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 2
+    for strategy in (DECERN(), decern_sampling):
+        learner = ActiveLearner(LogisticRegression(), strategy, X[:20], y[:20])
+        with pytest.raises(TypeError, match=f"has no parameter '{key}'. Did you mean '{meant}'?"):
+            learner.query(X[20:], **{key: 3})
+
+
+def test_nested_parameters_for_one_call():
+    X, y = np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 2
+    inner = DECERN(random_state=0)
+    learner = ActiveLearner(LogisticRegression(), UFFM(inner, random_state=0), X[:20], y[:20])
+    by_class = learner.query(X[20:], n_instances=4, base_strategy__gamma=2.0)[0]
+    learner.query_strategy = uffm_sampling
+    by_twin = learner.query(X[20:], n_instances=4, base_strategy=inner, random_state=0, base_strategy__gamma=2.0)[0]
+    np.testing.assert_array_equal(by_twin, by_class)
+    assert inner.gamma == 0.5
+    with pytest.raises(
+        TypeError, match="'base_strategy__xi' needs a 'base_strategy' of UFFM with parameters. Got None"
+    ):
+        UFFM().select(learner, X[20:], base_strategy__xi=0.5)

@@ -69,7 +69,9 @@ class ThinningStrategy(QueryStrategy):
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         seed = sklearn_seed(rng)
         n = min(len(pool), math.ceil(self.sampling_ratio * n_instances))
-        ranked, scores = most_uncertain(self.base_strategy, pool, n, rng, self.__name__)
+        ranked, scores = most_uncertain(
+            self.base_strategy, pool, n, rng, self.__name__, random_state=getattr(self, "random_state", None)
+        )
         if n == n_instances:
             # Nothing is to be removed, so nothing need be known.
             return ranked, scores
@@ -82,7 +84,7 @@ class ThinningStrategy(QueryStrategy):
 
 
 def most_uncertain(
-    base_strategy: Any, pool: Any, n: int, rng: np.random.Generator, by: str
+    base_strategy: Any, pool: Any, n: int, rng: np.random.Generator, by: str, *, random_state: Any = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Positions and scores of the `n` samples that `base_strategy` would query, most uncertain first.
 
@@ -91,12 +93,14 @@ def most_uncertain(
     base_strategy : QueryStrategy, query function or None
         None is the entropy of the class probabilities. A strategy is asked through its `select` (a twin function
         through its strategy's) and shares the view, so that the model runs once. Where its `random_state` is None it
-        is seeded from `rng`. A plain function is called with modAL's signature.
+        is seeded from `rng`, once in a run. A plain function is called with modAL's signature.
     pool : PoolView
     n : int in [1, len(pool)]
     rng : Generator
     by : str
         Who asks, for messages.
+    random_state : int, RandomState or None, default=None
+        What `rng` was made from; with another one the strategy gets another seed.
 
     Notes
     -----
@@ -115,16 +119,19 @@ def most_uncertain(
         )
     base = _base_of(base_strategy)
     if base is not None:
-        return _seeded(base, rng).select(pool, pool.X, n)
+        # The same seed in every round of a run, so that what a strategy remembers by it, such as an order, stays.
+        drawn = sklearn_seed(rng)
+        settings = {"base": type(base).__name__, "random_state": random_state}
+        seed = pool.memory.recall(f"seed of {by}'s base", settings, lambda: drawn)
+        return _seeded(base, seed).select(pool, pool.X, n)
     function, keywords = _unwrapped(base_strategy)
     if hasattr(function, "select"):
         return function.select(pool, pool.X, n, **keywords)
     return _ask(base_strategy, function, pool, n, by)
 
 
-def _seeded(strategy: Any, rng: np.random.Generator) -> Any:
-    """`strategy`, or its twin with a seed where it has none."""
-    seed = sklearn_seed(rng)
+def _seeded(strategy: Any, seed: int) -> Any:
+    """`strategy`, or its twin with that seed where it has none."""
     if strategy.get_params(deep=False).get("random_state", 0) is None:
         return strategy.with_params({"random_state": seed})
     return strategy
