@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -199,20 +198,18 @@ class PoolView:
         return self._found[member]
 
     def _pass(self, X: Any, want: set[str]) -> Outputs:
-        with self._in_the_name_of():
+        try:
             return self.model.answers(X, want)
+        except PoolCapabilityError as error:
+            raise self._in_the_name_of(error) from None
 
     def _keep(self, found: Outputs) -> None:
         self._found |= {name: value for name in _OUTPUTS if (value := getattr(found, name)) is not None}
 
-    @contextmanager
-    def _in_the_name_of(self, by: str | None = None) -> Iterator[None]:
+    def _in_the_name_of(self, error: PoolCapabilityError, by: str | None = None) -> PoolCapabilityError:
         """A family does not know who asks: who wanted the member first, or `by`, or who asked last."""
-        try:
-            yield
-        except PoolCapabilityError as error:
-            by = by or self._wishes.members.get(str(error.member), self._wishes.by)
-            raise PoolCapabilityError(str(error).replace("The strategy", by, 1), member=error.member) from None
+        by = by or self._wishes.members.get(str(error.member), self._wishes.by)
+        return PoolCapabilityError(str(error).replace("The strategy", by, 1), member=error.member)
 
     def iter_outputs(self, want: tuple[str, ...], block_size: int) -> Iterator[tuple[slice, Outputs]]:
         """Members of `want` ("proba", "logits", "embeddings") for consecutive blocks of the pool; nothing is kept.
@@ -387,8 +384,10 @@ class PoolView:
         """The model's answer; where there is none, the error says who asked."""
         if not self.model.supplies(member):
             raise self.model.lacks(member, by or self._wishes.by)
-        with self._in_the_name_of(by):
+        try:
             return answer()
+        except PoolCapabilityError as error:
+            raise self._in_the_name_of(error, by) from None
 
     def _several(self, member: str, by: str | None, answer: Callable[[], Iterator[NDArray]]) -> Iterator[NDArray]:
         """Probabilities of the pool by several opinions, each checked; what can be refused is refused at once."""
@@ -396,11 +395,13 @@ class PoolView:
 
         def each() -> Iterator[NDArray]:
             proba = None
-            with self._in_the_name_of(by):
+            try:
                 for proba in samples:
                     yield checked_proba(proba, len(self), self.model_name)
-                if proba is None:
-                    raise self.model.lacks(member)
+            except PoolCapabilityError as error:
+                raise self._in_the_name_of(error, by) from None
+            if proba is None:
+                raise self.model.lacks(member, by or self._wishes.by)
 
         return each()
 

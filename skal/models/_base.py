@@ -138,6 +138,8 @@ class Model:
 
     Attributes
     ----------
+    name : str
+        Class name of the estimator, for messages.
     offers : frozenset of str
         Members that the family supplies: "proba", "logits", "embeddings", "head", "linear_head", "opinions",
         "perturbed", "snapshots", "boxes", "members", "input_gradient". Of the class what the family can, of an object
@@ -175,11 +177,7 @@ class Model:
 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
-
-    @property
-    def name(self) -> str:
-        """Class name of the estimator, for messages."""
-        return type(self.estimator).__name__
+        self.name = type(estimator).__name__
 
     def supplies(self, member: str) -> bool:
         """Whether this estimator has `member`, as far as can be told without a run."""
@@ -206,9 +204,9 @@ class Model:
 
     def answers(self, X: Any, want: Collection[str]) -> Outputs:
         """`outputs`, checked: all of `want` and nothing else, finite, with one row for each sample."""
-        for member in sorted(want):
-            if not self.supplies(member):
-                raise self.lacks(member)
+        missing = set(want) - self.offers
+        if missing:
+            raise self.lacks(min(missing))
         found, n = self.outputs(X, frozenset(want)), n_rows(X)
         if not isinstance(found, Outputs):
             raise TypeError(

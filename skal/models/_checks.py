@@ -36,7 +36,8 @@ def checked_proba(values: Any, n: int, name: str) -> NDArray:
 
 def checked_matrix(values: Any, n: int, name: str, what: str) -> NDArray:
     """`what` of the model called `name`, finite numbers `(n, d)`; further axes are flattened."""
-    matrix = flat_numeric(values)
+    is_matrix = isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype in (np.float32, np.float64)
+    matrix = values if is_matrix else flat_numeric(values)
     if matrix is None or len(matrix) != n or np.ndim(values) == 1:
         raise ValueError(
             f"The {what} of {name} must be an array of numbers of shape ({n}, d), one row for each sample. "

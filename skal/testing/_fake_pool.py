@@ -208,6 +208,7 @@ class _Known(Model):
 
     def __init__(self, estimator: Any, X: Any, given: dict[str, Any]) -> None:
         super().__init__(estimator)
+        self.name = "FakePool"
         self.asked: Counter[str] = Counter()
         self._X = X
         self._given = given
@@ -217,10 +218,6 @@ class _Known(Model):
         if "snapshots" in given:
             # A clone is watched.
             self.offers |= {"clones"}
-
-    @property
-    def name(self) -> str:
-        return "FakePool"
 
     def supplies(self, member: str) -> bool:
         return member in self.offers
