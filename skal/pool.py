@@ -13,7 +13,7 @@ from sklearn.utils import get_tags
 
 from .exceptions import ModelNotFittedError, PoolCapabilityError
 from .models import Head, Model, Outputs, Unwrapped, clone_samples, is_detector, one_class_proba
-from .rows import check_finite, feature_shape, n_rows, row_blocks, take_rows
+from .rows import check_finite, feature_shape, n_rows, plain_labels, read_by, row_blocks, take_rows
 from .utils._compat import BaseCommittee, BaseLearner
 from .utils._memory import Memory
 from .utils._random import make_generator
@@ -158,7 +158,8 @@ class PoolView:
     @cached_property
     def X_transformed(self) -> Any:
         """The pool behind `Pipeline[:-1]`; before there is a model, behind clones fitted on the pool."""
-        return self._unwrapped.transform(self.X) if self.is_fitted else self._unwrapped.fit_transform(self.X)
+        with read_by(self.X, self.model_name):
+            return self._unwrapped.transform(self.X) if self.is_fitted else self._unwrapped.fit_transform(self.X)
 
     @property
     def proba(self) -> NDArray:
@@ -193,7 +194,8 @@ class PoolView:
             if not self.model.supplies(member):
                 raise self.model.lacks(member, self._asked_by)
         try:
-            return self.model.outputs(X, frozenset(want))
+            with read_by(X, self.model_name):
+                return self.model.outputs(X, frozenset(want))
         except PoolCapabilityError as error:
             # A family does not know who asks.
             raise PoolCapabilityError(str(error).replace("The strategy", self._asked_by, 1)) from None
@@ -472,7 +474,7 @@ def _allows_nan(estimator: Any) -> bool:
 
 def _one_column(y: Any) -> NDArray:
     """Labels `(n,)`, also of a column of them or a frame of one column."""
-    labels = np.asarray(y)
+    labels = np.asarray(plain_labels(y))
     return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
