@@ -103,7 +103,17 @@ def _(X: NDArray) -> list[bytes]:
         return numeric_keys(X)
     if X.dtype.names is not None and all(X.dtype[name].shape == () for name in X.dtype.names):
         return table_keys([X[name] for name in X.dtype.names])
-    return [digest(content(row)) for row in X]
+    return _object_keys(X) if X.dtype == object and X.ndim > 1 else [digest(content(row)) for row in X]
+
+
+def _object_keys(X: NDArray) -> list[bytes]:
+    """Rows of numbers have the keys of these numbers, whatever stands in other rows."""
+    numbers = numbers_of(X)
+    if numbers is not None and numbers.ndim == X.ndim:
+        return numeric_keys(numbers)
+    if len(X) == 1:
+        return [digest(content(X[0]))]
+    return [key for row in X for key in _object_keys(row[None])]
 
 
 @is_finite.register(np.ndarray)

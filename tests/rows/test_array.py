@@ -190,3 +190,13 @@ def test_masked_values_are_missing():
     texts = np.ma.array(["a", "b"], mask=[0, 1], dtype=object)
     assert stack_rows(np.array(["c"], object), texts).tolist() == ["c", "a", None]
     assert isinstance(stack_rows(X, np.ones((1, 2))), np.ma.MaskedArray) and not is_finite(stack_rows(X, X[1:]))
+
+
+def test_keys_of_objects_that_are_numbers():
+    X = np.array([[1, 2.5], [3, 4], [5, 6]])
+    objects = X.astype(object)
+    assert row_keys(objects) == row_keys(X) == row_keys(np.asmatrix(X))
+    objects[0, 0] = None
+    keys = row_keys(objects)
+    assert keys[1:] == row_keys(X)[1:] and keys[0] != row_keys(X)[0] and row_keys(objects[:1]) == keys[:1]
+    assert row_keys(objects[:0]) == []
