@@ -15,7 +15,7 @@ from sklearn.utils import get_tags
 
 from .exceptions import ModelNotFittedError, PoolCapabilityError
 from .models import Head, Model, Outputs, Unwrapped, checked_proba, clone_samples, is_detector, one_class_proba
-from .rows import check_finite, feature_shape, n_rows, row_blocks, take_rows
+from .rows import check_finite, feature_shape, n_rows, plain_labels, read_by, row_blocks, take_rows
 from .utils._compat import BaseCommittee, BaseLearner
 from .utils._memory import Memory
 from .utils._random import make_generator
@@ -167,7 +167,8 @@ class PoolView:
         """The pool behind `Pipeline[:-1]`; before there is a model, behind clones fitted on the pool."""
         if not self._unwrapped.transformers:
             return self.X
-        return self._unwrapped.transform(self.X) if self.is_fitted else self._unwrapped.fit_transform(self.X)
+        with read_by(self.X, self.model_name):
+            return self._unwrapped.transform(self.X) if self.is_fitted else self._unwrapped.fit_transform(self.X)
 
     @property
     def proba(self) -> NDArray:
@@ -199,7 +200,8 @@ class PoolView:
 
     def _pass(self, X: Any, want: set[str]) -> Outputs:
         try:
-            return self.model.answers(X, want)
+            with read_by(X, self.model_name):
+                return self.model.answers(X, want)
         except PoolCapabilityError as error:
             raise self._in_the_name_of(error) from None
 
@@ -518,7 +520,7 @@ def _allows_nan(estimator: Any) -> bool:
 
 def _one_column(y: Any) -> NDArray:
     """Labels `(n,)`, also of a column of them or a frame of one column."""
-    labels = np.asarray(y)
+    labels = np.asarray(plain_labels(y))
     return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 

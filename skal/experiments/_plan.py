@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from ..learners import ActiveLearner
-from ..rows import n_rows
+from ..rows import n_rows, plain_labels
 from ..strategies import RandomSampling
 
 __all__ = ["Data", "Plan", "check_data", "check_learner", "check_plan", "check_seeds", "named_strategies"]
@@ -86,7 +86,8 @@ def check_data(X: Any, y: Any, X_test: Any, y_test: Any) -> Data:
     """The data with labels as arrays, one for each row."""
     if (X_test is None) != (y_test is None):
         raise ValueError("'X_test' and 'y_test' of compare must be given together or not at all. Got one of them.")
-    data = Data(X, np.asarray(y), X_test, None if y_test is None else np.asarray(y_test))
+    y, y_test = (None if labels is None else np.asarray(plain_labels(labels)) for labels in (y, y_test))
+    data = Data(X, y, X_test, y_test)
     for suffix, rows, labels in (("", data.X, data.y), ("_test", data.X_test, data.y_test)):
         if labels is not None and (labels.ndim != 1 or len(labels) != n_rows(rows) or len(labels) == 0):
             raise ValueError(

@@ -22,7 +22,7 @@ from torch import nn
 from ..base import unknown_keyword
 from ..models import Unwrapped, casting, is_fitted, is_plain_net, net_labels, takes_missing
 from ..pool import Memory
-from ..rows import check_training_data, n_rows, net_input, own_labels, take_rows
+from ..rows import check_training_data, n_rows, net_input, own_labels, plain_labels, read_by, take_rows
 from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
 from ..utils._random import make_generator
 from ._labels import LabeledSet, is_one_label
@@ -376,7 +376,7 @@ class ActiveLearner(ModALActiveLearner):
             n = n_rows(X)
             idx = make_generator(self.random_state, self.round, n).integers(n, size=n)
             X, y = take_rows(X, idx), take_rows(y, idx)
-        with casting(self.estimator):
+        with self._at_work(X):
             self.estimator.fit(self._model_input(X), self._model_labels(y), **fit_kwargs)
         return self
 
@@ -392,22 +392,29 @@ class ActiveLearner(ModALActiveLearner):
 
     def _model_labels(self, y: Any) -> Any:
         """A plain skorch network, also one at the end of a pipeline, takes only 64-bit integers as class labels."""
+        y = plain_labels(y)
         return net_labels(y) if is_plain_net(Unwrapped(self.estimator).final) else y
+
+    @contextmanager
+    def _at_work(self, X: Any) -> Iterator[None]:
+        """While the estimator is given `X`."""
+        with casting(self.estimator), read_by(X, type(Unwrapped(self.estimator).final).__name__):
+            yield
 
     def predict(self, X: Any, **predict_kwargs: Any) -> Any:
         """The estimator's predictions, `(n,)`."""
-        with casting(self.estimator):
+        with self._at_work(X):
             return self.estimator.predict(self._model_input(X), **predict_kwargs)
 
     def predict_proba(self, X: Any, **predict_proba_kwargs: Any) -> Any:
         """The estimator's class probabilities, `(n, n_classes)`."""
-        with casting(self.estimator):
+        with self._at_work(X):
             return self.estimator.predict_proba(self._model_input(X), **predict_proba_kwargs)
 
     def score(self, X: Any, y: Any, **score_kwargs: Any) -> Any:
         """The estimator's own score, accuracy for classifiers."""
-        with casting(self.estimator):
-            return self.estimator.score(self._model_input(X), y, **score_kwargs)
+        with self._at_work(X):
+            return self.estimator.score(self._model_input(X), plain_labels(y), **score_kwargs)
 
     def transform_without_estimating(self, X: Any) -> Any:
         """`X` behind the transformers of the estimator's pipeline, or of each pipeline of an ensemble."""

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from ..learners import ActiveLearner, Round, learner_from, simulate
 from ..models import input_tags, is_detector, model_for, takes_missing
-from ..rows import check_training_data, feature_shape, n_rows, take_rows
+from ..rows import check_training_data, feature_shape, n_rows, plain_labels, take_rows
 from ..strategies import RandomSampling
 from ..utils._compat import HasMethods, Interval, RealNotInt, StrOptions, validate_parameter_constraints
 from ..utils._random import make_generator, sklearn_seed
@@ -272,7 +272,7 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         if isinstance(X, np.ndarray) and X.dtype.kind == "O" and tags is not None and not tags.string:
             X = _floats(X)
         check_training_data(X, y, ensure_all_finite=not takes_missing(self.estimator))
-        y = column_or_1d(y, warn=True)
+        y = column_or_1d(plain_labels(y), warn=True)
         check_classification_targets(y)
         return X, y
 

@@ -16,7 +16,7 @@ from sklearn.model_selection import check_cv
 from tqdm.auto import tqdm
 
 from ..learners import simulate
-from ..rows import n_rows, take_rows
+from ..rows import n_rows, plain_labels, take_rows
 from ..strategies import BAL
 from ._classifier import ActiveLearningClassifier, _count
 
@@ -148,7 +148,7 @@ def tune_balancing_factor(
     strategy = BAL() if query_strategy is None else query_strategy
     if not isinstance(strategy, BAL):
         raise TypeError(f"The 'query_strategy' of tune_balancing_factor must be a BAL. Got {query_strategy!r} instead.")
-    labels = np.asarray(y)
+    labels = np.asarray(plain_labels(y))
     strategy = clone(strategy).set_params(n_rounds=int(n_rounds), beta=float(candidates[0]))
     if strategy.n_clusters is None:
         strategy.set_params(n_clusters=max(2, len(np.unique(labels))))

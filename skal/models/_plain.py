@@ -46,8 +46,9 @@ class PlainModel(Model):
         if "proba" not in self.offers:
             raise self.lacks("proba")
         if not isinstance(X, np.ndarray) or len(X) <= _ROWS:
-            return np.asarray(self.estimator.predict_proba(X))
-        return np.concatenate([np.asarray(self.estimator.predict_proba(X[rows])) for rows in blocks(len(X), _ROWS)])
+            return _at_most_double(self.estimator.predict_proba(X))
+        parts = (X[rows] for rows in blocks(len(X), _ROWS))
+        return np.concatenate([_at_most_double(self.estimator.predict_proba(part)) for part in parts])
 
     def embeddings(self, X: Any) -> NDArray:
         """The input as an array `(n, d)`."""
@@ -78,6 +79,12 @@ class PlainModel(Model):
         if len(found) != n:
             raise ValueError(f"predict_proba of {self.name} must return one array per image, {n}. Got {len(found)}.")
         return (box_distribution(proba, self.name) for proba in found)
+
+
+def _at_most_double(proba: Any) -> NDArray:
+    """As an array; scikit-learn answers long doubles with long doubles, which special functions do not know."""
+    array = np.asarray(proba)
+    return array.astype(np.float64) if array.dtype == np.longdouble else array
 
 
 def box_distribution(proba: Any, name: str) -> NDArray:

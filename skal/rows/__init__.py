@@ -1,7 +1,7 @@
 """What is true of any container of samples: generics, and one file per kind of container."""
 
 from . import _array, _dataset, _dict, _frame, _list, _sparse, _tensor  # noqa: F401  (each registers its kind)
-from ._checks import check_finite, check_training_data
+from ._checks import check_finite, check_training_data, read_by
 from ._dataset import dataset_labels
 from ._dense import as_dense, flat_numeric, stack_copies, working_dtype
 from ._frame import label_rows
@@ -21,6 +21,7 @@ from ._generics import (
     take_rows,
 )
 from ._keys import batch_keys
+from ._labels import plain_labels
 from ._net_input import net_input
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "net_input",
     "numbers_of",
     "own_labels",
+    "plain_labels",
+    "read_by",
     "read_rows",
     "row_blocks",
     "row_keys",

@@ -26,6 +26,13 @@ from ._promote import joint_dtype
 __all__ = ["stack_arrays"]
 
 _BLOCK_VALUES = 1 << 20
+# What stands for a missing value by kind of dtype, and the dtype that holds it; None stands for it among other values.
+_MISSING: dict[str, tuple[Any, Any]] = {
+    **dict.fromkeys("biu", (np.float64, np.nan)),
+    **dict.fromkeys("fc", (None, np.nan)),
+    "M": (None, np.datetime64("NaT")),
+    "m": (None, np.timedelta64("NaT")),
+}
 
 
 @n_rows.register(np.ndarray)
@@ -74,9 +81,26 @@ def stack_arrays(first: NDArray, second: NDArray) -> NDArray:
     if second.dtype == object and first.dtype.kind in "biufc":
         numbers = numbers_of(second)
         second = second if numbers is None else numbers
+    if np.ma.isMaskedArray(first):
+        dtype = joint_dtype(first, second)
+        return np.ma.concatenate([first.astype(dtype, copy=False), second.astype(dtype, copy=False)])
+    second = _unmasked(second)
     dtype = joint_dtype(first, second)
-    join = np.ma.concatenate if np.ma.isMaskedArray(first) else np.concatenate
-    return join([first.astype(dtype, copy=False), second.astype(dtype, copy=False)])
+    joint = np.concatenate([first.astype(dtype, copy=False), second.astype(dtype, copy=False)])
+    if not first.dtype.isnative and joint.dtype == first.dtype.newbyteorder("="):
+        # NumPy joins in native byte order.
+        return joint.astype(first.dtype)
+    return joint
+
+
+def _unmasked(X: Any) -> NDArray:
+    """A masked array as a plain one: what is masked is missing, and not what stands below the mask."""
+    if not np.ma.isMaskedArray(X) or not np.ma.is_masked(X):
+        return np.asarray(X)
+    dtype, missing = _MISSING.get(X.dtype.kind, (object, None))
+    plain = np.array(X.data, dtype=dtype)
+    plain[np.ma.getmaskarray(X)] = missing
+    return plain
 
 
 def _stack_records(first: NDArray, second: Any) -> NDArray:
@@ -101,12 +125,24 @@ def _(X: NDArray) -> list[bytes]:
         return numeric_keys(X)
     if X.dtype.names is not None and all(X.dtype[name].shape == () for name in X.dtype.names):
         return table_keys([X[name] for name in X.dtype.names])
-    return [digest(content(row)) for row in X]
+    return _object_keys(X) if X.dtype == object and X.ndim > 1 else [digest(content(row)) for row in X]
+
+
+def _object_keys(X: NDArray) -> list[bytes]:
+    """Rows of numbers have the keys of these numbers, whatever stands in other rows."""
+    numbers = numbers_of(X)
+    if numbers is not None and numbers.ndim == X.ndim:
+        return numeric_keys(numbers)
+    if len(X) == 1:
+        return [digest(content(X[0]))]
+    return [key for row in X for key in _object_keys(row[None])]
 
 
 @is_finite.register(np.ndarray)
 def _(X: NDArray) -> bool:
     kind = X.dtype.kind
+    if np.ma.is_masked(X):
+        return False
     if X.dtype.names is not None:
         return all(is_finite(X[name]) for name in X.dtype.names)
     if kind in "mM":
@@ -163,6 +199,7 @@ def _(X: Any) -> None:
 
 @numbers_of.register(np.ndarray)
 def _(X: NDArray) -> NDArray | None:
+    X = _unmasked(X)
     if X.dtype == object:
         return _object_numbers(X)
     if X.dtype.kind not in "fiub":

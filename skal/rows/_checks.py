@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from ._generics import column_names, generic, is_finite, n_rows, take_rows
+from ._generics import column_names, generic, is_finite, n_rows, take_rows, unread_by_numpy
+from ._sparse import register_sparse
 
-__all__ = ["check_finite", "check_training_data"]
+__all__ = ["check_finite", "check_training_data", "read_by"]
 
 _ADVICE = "pass force_all_finite=False where the estimator takes missing values"
 
@@ -31,6 +33,9 @@ def _place(X: Any, name: str) -> str:
         if not is_finite(X[column]):
             return f"{name} contains NaN or infinity in the column {column!r}"
     return f"{name} contains NaN or infinity"
+
+
+register_sparse(_place)(_place.dispatch(object))
 
 
 @_place.register(Mapping)
@@ -81,3 +86,16 @@ def check_training_data(X: Any, y: Any, *, ensure_all_finite: bool = True) -> No
     # Targets of detection, one dict for each image, are the detector's to check.
     if not isinstance(take_rows(y, 0), Mapping) and not is_finite(y):
         raise ValueError("y must hold one label per sample. Got missing values (None, NaN or infinity) in y.")
+
+
+@contextmanager
+def read_by(X: Any, name: str) -> Iterator[None]:
+    """Say in one sentence where the estimator `name` fails for want of samples that NumPy can read."""
+    try:
+        yield
+    except (TypeError, RuntimeError) as error:
+        found = unread_by_numpy(X)
+        if found is None or str(error) != found[0]:
+            raise
+        _, words, call = found
+        raise TypeError(f"{name} reads samples by way of NumPy, which cannot read {words}: pass {call}.") from error

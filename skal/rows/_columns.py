@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -35,9 +36,19 @@ def stack_columns(first: pd.Series, second: Any, name: Any) -> Any:
         return _concat(first, _texts(second, dtype, name))
     if isinstance(second, pd.Series):
         both = _concat(first, second)
-        if both.dtype != object:
+        if isinstance(dtype, (pd.Float32Dtype, pd.Float64Dtype)) and _narrows(second, dtype):
+            return _concat(first, second.astype(dtype))
+        # An array of objects has a dtype of pandas' own, which is not `object`.
+        if not pd.api.types.is_object_dtype(both.dtype):
             return both
     return _concat(first, _typed(second, dtype, name))
+
+
+def _narrows(values: pd.Series, dtype: Any) -> bool:
+    """Whether numbers lie within the range of a nullable float dtype, which then stays as narrow as it is."""
+    if not pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_complex_dtype(values.dtype):
+        return False
+    return holds(dtype.numpy_dtype, np.asarray(values.dropna().tolist()))
 
 
 def _concat(first: Any, second: Any) -> Any:
@@ -51,7 +62,11 @@ def _refusal(name: Any, what: str, values: Any) -> ValueError:
 
 def _typed(values: Any, dtype: Any, name: Any) -> Any:
     """`values` in an extension dtype, or in its wider sibling where they are fractions beside integers."""
-    wider = [pd.Float64Dtype()] if pd.api.types.is_numeric_dtype(dtype) else []
+    is_number = pd.api.types.is_numeric_dtype(dtype)
+    if not is_number and any(isinstance(value, Number) and value == value for value in values):
+        # pandas would count nanoseconds.
+        raise _refusal(name, f"values of dtype {dtype}", values)
+    wider = [pd.Float64Dtype()] if is_number else []
     for kind in (dtype, *wider):
         try:
             return pd.Series(np.asarray(values, dtype=object)).astype(kind)

@@ -23,7 +23,8 @@ def as_dense(X: Any, by: str) -> NDArray:
     """
     kind = type(X).__name__
     if sp.issparse(X) or getattr(X, "layout", torch.strided) != torch.strided:
-        raise TypeError(f"{by} computes with raw samples, which must be dense. Got a sparse {kind}: use X.toarray().")
+        call = "X.toarray()" if sp.issparse(X) else "X.to_dense()"
+        raise TypeError(f"{by} computes with raw samples, which must be dense. Got a sparse {kind}: use {call}.")
     array = numbers_of(X)
     if array is None or array.ndim < 2:
         named = f"an {kind} of records, {column_names(X)}" if isinstance(X, np.ndarray) and column_names(X) else kind
@@ -35,14 +36,17 @@ def as_dense(X: Any, by: str) -> NDArray:
 
 
 def flat_numeric(X: Any) -> NDArray | None:
-    """Numeric `X` as a dense array (n, d) in native byte order, or None where it is not numeric.
+    """Numeric `X` as a dense array (n, d) of floats in native byte order, or None where it is not numeric.
 
-    Sparse matrices become dense. Texts, dicts of inputs, Datasets and samples of different shape are None.
+    float32 and float64 stay as they are and uncopied; all other numbers become float64, as in scikit-learn, so that
+    computing with them neither wraps (a square of uint8) nor overflows (of float16). Sparse matrices become dense.
+    Texts, dicts of inputs, Datasets and samples of different shape are None.
     """
     array = numbers_of(X)
     if array is None or array.ndim == 0:
         return None
-    return array.reshape(len(array), math.prod(array.shape[1:]))
+    flat = array.reshape(len(array), math.prod(array.shape[1:]))
+    return flat if flat.dtype in (np.float32, np.float64) else flat.astype(np.float64)
 
 
 def working_dtype(array: NDArray) -> type[np.floating]:

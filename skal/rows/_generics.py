@@ -33,8 +33,10 @@ __all__ = [
     "read_rows",
     "row_blocks",
     "row_keys",
+    "samples_of",
     "stack_rows",
     "take_rows",
+    "unread_by_numpy",
 ]
 
 # Kinds of packages that not everybody has: the file is imported when the first container of its package is met.
@@ -154,6 +156,12 @@ def take_rows(X: Any, idx: Any) -> Any:
 def read_rows(X: Any, idx: Any) -> Any:
     """Rows `idx` of `X` in memory: as `take_rows`, but of a Dataset a list of samples, without labels of pairs."""
     return take_rows(X, idx)
+
+
+@generic
+def samples_of(X: Any) -> list[Any]:
+    """The rows of `X` one by one, as a list of samples holds them."""
+    return [take_rows(X, i) for i in range(n_rows(X))]
 
 
 @generic
@@ -305,3 +313,9 @@ def own_labels(X: Any) -> Any:
 def like(X: Any, array: NDArray) -> Any:
     """`array` in the kind of container that `X` is: a frame with its columns, a tensor on its device, an array."""
     return array
+
+
+@generic
+def unread_by_numpy(X: Any) -> tuple[str, str, str] | None:
+    """Where NumPy cannot read `X` as it is: its own words for that, ours, and what to call instead."""
+    return None

@@ -31,6 +31,8 @@ def numeric_keys(array: NDArray) -> list[bytes]:
     """A key for each row of numbers (n, ...), of their values and not of their dtype."""
     if np.ma.isMaskedArray(array):
         array = array.filled(0)
+    # Parts of a matrix would have two axes again.
+    array = np.asarray(array)
     n, width = len(array), math.prod(array.shape[1:])
     rows = array.reshape(n, width)
     if array.dtype.kind == "c":

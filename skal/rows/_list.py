@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._generics import as_index, is_finite, n_rows, numbers_of, stack_rows, take_rows
+from ._generics import as_index, is_finite, numbers_of, samples_of, stack_rows, take_rows
 
 __all__: list[str] = []
 
@@ -32,7 +32,7 @@ def _(first: Any, second: Any) -> list[Any]:
     if getattr(second, "ndim", 0) == 1 and hasattr(second, "tolist"):
         # Python's own values, as those before them are.
         return [*first, *second.tolist()]
-    return [*first, *(take_rows(second, i) for i in range(n_rows(second)))]
+    return [*first, *samples_of(second)]
 
 
 @is_finite.register(list)

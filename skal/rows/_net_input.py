@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from ._dict import rebuilt
 from ._generics import generic, is_finite, n_rows, numbers_of, take_rows
+from ._sparse import register_sparse
 
 __all__ = ["net_input"]
 
@@ -68,6 +69,9 @@ def _cast(X: Any, dtype: torch.dtype, has_tokens: bool) -> Any:
     if _may_overflow(array, cast) and not is_finite(cast) and bool(np.any(np.isinf(cast) & np.isfinite(array))):
         raise ValueError(_too_large(array[np.isinf(cast) & np.isfinite(array)][0], dtype))
     return cast
+
+
+register_sparse(_cast)(_cast.dispatch(object))
 
 
 @_cast.register(Dataset)

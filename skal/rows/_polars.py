@@ -9,7 +9,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ._columns import merged_levels
-from ._generics import as_index, column_names, is_finite, like, n_rows, numbers_of, row_keys, stack_rows, take_rows
+from ._generics import (
+    as_index,
+    column_names,
+    is_finite,
+    like,
+    n_rows,
+    numbers_of,
+    row_keys,
+    samples_of,
+    stack_rows,
+    take_rows,
+)
 from ._keys import content, digest, table_keys
 from ._promote import joint_dtype
 
@@ -118,6 +129,13 @@ def _levels_below(first: pl.Series, new: pl.Series) -> pl.Series:
     )
     kind = pl.Enum(merged_levels(known, list(found), strict=is_enum, name=name))
     return pl.concat([first.cast(pl.String).cast(kind), new.alias(name).cast(pl.String).cast(kind)])
+
+
+@samples_of.register(pl.DataFrame)
+def _(X: pl.DataFrame) -> list[Any]:
+    # By name a row would be another kind of sample than rows of numbers are.
+    numbers = numbers_of(X)
+    return X.rows(named=True) if numbers is None else list(numbers)
 
 
 @column_names.register(pl.DataFrame)

@@ -11,11 +11,23 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..utils._arrays import blocks
-from ._generics import as_index, is_finite, n_rows, numbers_of, row_blocks, row_keys, stack_rows, take_rows
+from ._generics import (
+    as_index,
+    feature_shape,
+    is_finite,
+    n_rows,
+    numbers_of,
+    read_rows,
+    row_blocks,
+    row_keys,
+    samples_of,
+    stack_rows,
+    take_rows,
+)
 from ._keys import content, digest
 from ._promote import joint_dtype
 
-__all__: list[str] = []
+__all__ = ["register_sparse"]
 
 _KINDS = tuple(
     getattr(sp, f"{name}_{suffix}")
@@ -24,7 +36,9 @@ _KINDS = tuple(
 )
 
 
-def _register(generic: Any) -> Any:
+def register_sparse(generic: Any) -> Any:
+    """Register for all formats, dok among them, which would be taken for the dict that it is, too."""
+
     def register(function: Any) -> Any:
         for kind in _KINDS:
             generic.register(kind, function)
@@ -38,12 +52,12 @@ def _csr(X: Any) -> Any:
     return X.tocsr()
 
 
-@_register(n_rows)
+@register_sparse(n_rows)
 def _(X: Any) -> int:
     return int(X.shape[0])
 
 
-@_register(take_rows)
+@register_sparse(take_rows)
 def _(X: Any, idx: Any) -> Any:
     idx = as_index(idx, n_rows(X))
     # One row of an array, by an integer, would have one axis; one of a matrix has two.
@@ -52,14 +66,24 @@ def _(X: Any, idx: Any) -> Any:
     return X[idx] if X.format in ("csr", "csc", "lil") else _csr(X)[idx].asformat(X.format)
 
 
-@_register(row_blocks)
+register_sparse(read_rows)(take_rows.dispatch(sp.csr_matrix))
+register_sparse(feature_shape)(feature_shape.dispatch(object))
+
+
+@register_sparse(samples_of)
+def _(X: Any) -> list[Any]:
+    # One row of a matrix has two axes, which no other sample has.
+    return list(X.toarray())
+
+
+@register_sparse(row_blocks)
 def _(X: Any, size: int) -> Iterator[tuple[slice, Any]]:
     rows = _csr(X)
     for block in blocks(n_rows(X), size):
         yield block, rows[block].asformat(X.format)
 
 
-@_register(stack_rows)
+@register_sparse(stack_rows)
 def _(first: Any, second: Any) -> Any:
     if not sp.issparse(second):
         array = numbers_of(second)
@@ -67,7 +91,8 @@ def _(first: Any, second: Any) -> Any:
             raise ValueError(
                 f"New samples must be rows of numbers, as the sparse ones are. Got {type(second).__name__}."
             )
-        second = sp.csr_array(array)
+        # Which scipy has no sparse matrices of.
+        second = sp.csr_array(array.astype(np.float32) if array.dtype == np.float16 else array)
     if second.shape[1:] != first.shape[1:]:
         raise ValueError(
             "New samples must have the shape of the labelled ones. "
@@ -80,13 +105,13 @@ def _(first: Any, second: Any) -> Any:
     return type(first)(stacked.asformat(first.format))
 
 
-@_register(is_finite)
+@register_sparse(is_finite)
 def _(X: Any) -> bool:
     # The rows of lil and dok are Python lists and dicts; dia holds values outside the matrix.
     return is_finite(_csr(X).data if X.format in ("lil", "dok", "dia") else X.data)
 
 
-@_register(numbers_of)
+@register_sparse(numbers_of)
 def _(X: Any) -> NDArray | None:
     return numbers_of(X.toarray())
 
@@ -110,11 +135,11 @@ def _contents(X: Any) -> list[bytes]:
     return [b"c" + columns[start:end].tobytes() + b"|" + values[start:end].tobytes() for start, end in pairwise(ends)]
 
 
-@_register(row_keys)
+@register_sparse(row_keys)
 def _(X: Any) -> list[bytes]:
     return [digest(row) for row in _contents(X)]
 
 
-@_register(content)
+@register_sparse(content)
 def _(sample: Any) -> bytes:
     return b"".join(_contents(sample))

@@ -8,7 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ._generics import as_index, is_finite, like, n_rows, numbers_of, row_keys, stack_rows, take_rows
+from ._generics import (
+    as_index,
+    is_finite,
+    like,
+    n_rows,
+    numbers_of,
+    row_keys,
+    stack_rows,
+    take_rows,
+    unread_by_numpy,
+)
 from ._keys import content, numeric_keys, raw_batch
 from ._promote import joint_dtype
 
@@ -16,12 +26,30 @@ __all__: list[str] = []
 
 # NumPy has no bfloat16; it stands for as wide a range as float32 does.
 _BFLOAT16 = torch.bfloat16
+# Any number of rows need not be a whole number of blocks.
+_WITHOUT_BLOCKS = {torch.sparse_bsr: torch.sparse_csr, torch.sparse_bsc: torch.sparse_csc}
 
 
 @take_rows.register(torch.Tensor)
 def _(X: torch.Tensor, idx: Any) -> torch.Tensor:
     idx = as_index(idx, n_rows(X))
-    return X[idx] if isinstance(idx, (int, slice)) else X[torch.as_tensor(idx, device=X.device)]
+    if isinstance(idx, int):
+        return X[idx]
+    is_dense = X.layout == torch.strided
+    if isinstance(idx, slice) and is_dense and (idx.step or 1) > 0:
+        return X[idx]
+    places = torch.as_tensor(np.arange(n_rows(X))[idx].copy(), device=X.device)
+    return X[places] if is_dense else _in_layout(X.to_sparse_coo().index_select(0, places), X.layout)
+
+
+def _in_layout(X: torch.Tensor, layout: torch.layout) -> torch.Tensor:
+    layout = _WITHOUT_BLOCKS.get(layout, layout)
+    return X if X.layout == layout else X.to_dense() if layout == torch.strided else X.to_sparse(layout=layout)
+
+
+def _values(X: torch.Tensor) -> torch.Tensor:
+    """The numbers that a tensor stores; a sparse one has no others but zeros."""
+    return X if X.layout == torch.strided else (X.coalesce() if X.layout == torch.sparse_coo else X).values()
 
 
 @stack_rows.register(torch.Tensor)
@@ -33,7 +61,10 @@ def _(first: torch.Tensor, second: Any) -> torch.Tensor:
             f"Got {tuple(new.shape[1:])} per sample instead of {tuple(first.shape[1:])}."
         )
     dtype = _joint_dtype(first, new) if len(new) else first.dtype
-    return torch.cat([first.to(dtype), new.to(device=first.device, dtype=dtype)])
+    # Of the sparse layouts one can be appended to.
+    layout = torch.strided if first.layout == torch.strided else torch.sparse_coo
+    parts = [_in_layout(part.to(device=first.device, dtype=dtype), layout) for part in (first, new)]
+    return _in_layout(torch.cat(parts), first.layout)
 
 
 def _from_numbers(rows: Any) -> torch.Tensor:
@@ -50,6 +81,7 @@ def _named(rows: Any) -> str:
 def _joint_dtype(first: torch.Tensor, second: torch.Tensor) -> torch.dtype:
     if first.dtype == second.dtype or first.is_complex() or second.is_complex():
         return torch.promote_types(first.dtype, second.dtype)
+    second = _values(second)
     if first.dtype == _BFLOAT16 and not second.is_floating_point():
         exact = torch.equal(second.to(_BFLOAT16).to(second.dtype), second)
         return _BFLOAT16 if exact else torch.float32 if second.dtype.itemsize <= 2 else torch.float64
@@ -57,7 +89,7 @@ def _joint_dtype(first: torch.Tensor, second: torch.Tensor) -> torch.dtype:
         overflows = second.to(_BFLOAT16).isinf() & second.isfinite()
         return torch.promote_types(first.dtype, second.dtype) if bool(overflows.any()) else _BFLOAT16
     # Only integers of 64 bits have values that promotion may round.
-    known = first if first.dtype == torch.int64 else first[:0]
+    known = _values(first) if first.dtype == torch.int64 else torch.empty(0, dtype=first.dtype)
     joint = joint_dtype(_plain(known), _plain(second))
     return torch.as_tensor(np.empty(0, dtype=joint)).dtype
 
@@ -72,9 +104,7 @@ def _plain(X: torch.Tensor) -> NDArray:
 def _(X: torch.Tensor) -> bool:
     if not (X.is_floating_point() or X.is_complex()):
         return True
-    if X.layout == torch.sparse_coo:
-        X = X.coalesce()
-    values = X.detach() if X.layout == torch.strided else X.values()
+    values = _values(X.detach())
     return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
 
 
@@ -104,3 +134,21 @@ def _(part: torch.Tensor) -> tuple[NDArray, str]:
 @like.register(torch.Tensor)
 def _(X: torch.Tensor, array: NDArray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).to(X.device)
+
+
+@unread_by_numpy.register(torch.Tensor)
+def _(X: torch.Tensor) -> tuple[str, str, str] | None:
+    try:
+        np.asarray(take_rows(X, slice(0, 0)))
+    except (TypeError, RuntimeError) as error:
+        reasons = {
+            "a sparse tensor": (X.layout != torch.strided, "X.to_dense()"),
+            "a tensor that requires gradients": (X.requires_grad, "X.detach()"),
+            f"a tensor on {X.device}": (X.device.type != "cpu", "X.cpu()"),
+        }
+        words, call = next(
+            ((words, call) for words, (is_so, call) in reasons.items() if is_so),
+            (f"a tensor of {X.dtype}", "X.float()"),
+        )
+        return str(error), words, call
+    return None

@@ -163,3 +163,40 @@ def test_a_text_is_no_collection():
     for text in ("abc", b"abc"):
         with pytest.raises(TypeError, match="Got one text"):
             n_rows(text)
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4", ">i4", ">u2", ">f2"])
+def test_the_byte_order_stays(dtype):
+    stacked = stack_rows(np.array([[1, 2]], dtype), np.array([[3, 4]], dtype))
+    assert stacked.dtype == dtype and stacked.tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "i4", "u8", "f2", "g", "?", ">f4"])
+def test_computing_with_features_neither_wraps_nor_overflows(dtype):
+    X = np.full((2, 2), 100).astype(dtype)
+    features = flat_numeric(X)
+    assert features.dtype in ("f4", "f8") and features.dtype.isnative
+    assert (features**2).tolist() == (X.astype(float) ** 2).tolist()
+
+
+def test_masked_values_are_missing():
+    X = np.ma.array([[1, 2], [3, 4]], mask=[[0, 1], [0, 0]])
+    assert not is_finite(X) and is_finite(X[1:])
+    np.testing.assert_array_equal(flat_numeric(X), [[1, np.nan], [3, 4]])
+    stacked = stack_rows(np.ones((1, 2)), X)
+    assert type(stacked) is np.ndarray
+    np.testing.assert_array_equal(stacked, [[1, 1], [1, np.nan], [3, 4]])
+    assert stack_rows(np.ones((1, 2), int), X[1:]).dtype.kind == "i"
+    texts = np.ma.array(["a", "b"], mask=[0, 1], dtype=object)
+    assert stack_rows(np.array(["c"], object), texts).tolist() == ["c", "a", None]
+    assert isinstance(stack_rows(X, np.ones((1, 2))), np.ma.MaskedArray) and not is_finite(stack_rows(X, X[1:]))
+
+
+def test_keys_of_objects_that_are_numbers():
+    X = np.array([[1, 2.5], [3, 4], [5, 6]])
+    objects = X.astype(object)
+    assert row_keys(objects) == row_keys(X) == row_keys(np.asmatrix(X))
+    objects[0, 0] = None
+    keys = row_keys(objects)
+    assert keys[1:] == row_keys(X)[1:] and keys[0] != row_keys(X)[0] and row_keys(objects[:1]) == keys[:1]
+    assert row_keys(objects[:0]) == []

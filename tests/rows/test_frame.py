@@ -1,5 +1,7 @@
 """pandas frames and Series: dtypes of columns, the index, labels beside their samples."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -223,3 +225,35 @@ def test_labels_are_python_values():
     y = pd.Series(["a", "b"])
     for X_new in (np.ones((1, 2)), pd.DataFrame({"x": [1]}, index=["z"])):
         assert type(label_rows(y, np.array(["c"]), X_new).iloc[-1]) is str
+
+
+def test_rows_read_from_a_file_get_the_dtypes_of_the_labelled_ones():
+    first = pd.DataFrame(
+        {
+            "d": pd.date_range("2020", periods=2),
+            "z": pd.date_range("2020", periods=2, tz="UTC"),
+            "t": pd.to_timedelta([1, 2], unit="h"),
+            "p": pd.period_range("2020", periods=2, freq="D"),
+            "F": pd.array([0.5, 2], dtype="Float32"),
+            "I": pd.array([1, 2], dtype="Int64"),
+            "s": pd.arrays.SparseArray([0.0, 1.0]),
+        }
+    )
+    stacked = stack_rows(first, pd.read_csv(io.StringIO(first.to_csv(index=False))))
+    pd.testing.assert_frame_equal(stacked, pd.concat([first, first]))
+
+
+@pytest.mark.parametrize("value", ["soon", 5, True, 1.5])
+@pytest.mark.parametrize("as_frame", [True, False])
+def test_what_is_no_date_stands_below_no_date(value, as_frame):
+    first = pd.DataFrame({"when": pd.date_range("2020", periods=2)})
+    rows = pd.DataFrame({"when": [value]}) if as_frame else [[value]]
+    with pytest.raises(ValueError, match="in the column 'when', as the labelled ones do"):
+        stack_rows(first, rows)
+
+
+def test_nullable_floats_stay_narrow_within_their_range():
+    first = pd.DataFrame({"x": pd.array([0.5, None], dtype="Float32")})
+    assert stack_rows(first, pd.DataFrame({"x": [0.1]})).dtypes.tolist() == ["Float32"]
+    assert stack_rows(first, pd.DataFrame({"x": [1e300]})).dtypes.tolist() == ["Float64"]
+    assert stack_rows(first, pd.DataFrame({"x": [2**24 + 1]}))["x"].iloc[-1] == 2**24 + 1

@@ -106,3 +106,8 @@ def test_labels():
 def test_polars_is_not_imported_before_the_user_has():
     code = "import sys, skal.rows; raise SystemExit('polars' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rows_onto_a_list():
+    assert np.array(stack_rows([[1.0, 2.0]], pl.DataFrame({"a": [3], "b": [4.5]}))).tolist() == [[1, 2], [3, 4.5]]
+    assert stack_rows([{"a": "u"}], pl.DataFrame({"a": ["v"]})) == [{"a": "u"}, {"a": "v"}]

@@ -5,7 +5,19 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from skal.rows import as_dense, flat_numeric, is_finite, row_blocks, row_keys, stack_rows, take_rows
+from skal.rows import (
+    as_dense,
+    check_finite,
+    feature_shape,
+    flat_numeric,
+    is_finite,
+    net_input,
+    read_rows,
+    row_blocks,
+    row_keys,
+    stack_rows,
+    take_rows,
+)
 
 DENSE = np.array([[0, 1.5, 0], [2, 0, 0], [0, 0, 0], [0, 1.5, 0]])
 FORMATS = ["bsr", "coo", "csc", "csr", "dia", "dok", "lil"]
@@ -57,3 +69,22 @@ def test_what_cannot_stand_together():
         stack_rows(sp.csr_array(DENSE), sp.csr_array(DENSE[:, :2]))
     with pytest.raises(ValueError, match="rows of numbers"):
         stack_rows(sp.csr_array(DENSE), ["a"])
+
+
+def test_half_precision_onto_sparse_rows():
+    assert stack_rows(sp.csr_matrix(DENSE), DENSE.astype("f2")).dtype == np.float64
+
+
+@pytest.mark.parametrize("kind", [sp.dok_matrix, sp.dok_array])
+def test_dok_is_no_dict_of_inputs(kind):
+    X = kind(DENSE)
+    assert feature_shape(X) == (3,) and read_rows(X, [1]).toarray().tolist() == [[2, 0, 0]]
+    np.testing.assert_array_equal(net_input(X), DENSE.astype("f4"))
+    with pytest.raises(ValueError, match=r"^X contains NaN or infinity\.$"):
+        check_finite(kind(DENSE * np.nan), "X")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_onto_a_list(kind):
+    stacked = stack_rows([[1.0, 2.0, 3.0]], kind(DENSE))
+    np.testing.assert_array_equal(np.array(stacked), [[1, 2, 3], *DENSE])

@@ -87,3 +87,25 @@ def test_keys_of_a_batch_tell_dtypes_apart():
     X = torch.ones(2, 3)
     keys = [batch_keys(b"net", batch)[0] for batch in (X, X.double(), X.bfloat16(), X.half(), {"a": X, "b": X})]
     assert len(set(keys)) == 5 and batch_keys(b"net", X) == batch_keys(b"net", X.numpy()) != batch_keys(b"other", X)
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr, torch.sparse_csc])
+def test_rows_of_sparse_tensors(layout):
+    dense = torch.tensor([[0.0, 1.5, 0], [2, 0, 0], [0, 0, 0], [0, 0.5, 0]])
+    X = dense.to_sparse(layout=layout)
+    for idx in ([2, 0], [-1], slice(1, 3), slice(None, None, -1), np.array([True, False, False, True]), []):
+        taken = take_rows(X, idx)
+        assert taken.layout == layout
+        np.testing.assert_array_equal(taken.to_dense().numpy(), take_rows(dense.numpy(), idx))
+    for other in (X, dense, dense.numpy(), dense.tolist(), dense.to_sparse(), dense.to_sparse_csr()):
+        stacked = stack_rows(X, other)
+        assert stacked.layout == layout and torch.equal(stacked.to_dense(), torch.cat([dense, dense]))
+        assert torch.equal(stack_rows(dense, X), torch.cat([dense, dense]))
+    assert [len(block) for _, block in row_blocks(X, 3)] == [3, 1]
+    assert row_keys(X) == row_keys(dense) and is_finite(X) and not is_finite((dense * np.nan).to_sparse(layout=layout))
+    assert stack_rows(dense.int().to_sparse(layout=layout), dense[:1]).dtype == torch.float64
+    assert take_rows(dense[:4].to_sparse_bsr((2, 3)), [1]).to_dense().tolist() == [[2, 0, 0]]
+
+
+def test_slices_backwards():
+    assert take_rows(torch.arange(4), slice(None, None, -2)).tolist() == [3, 1]
