@@ -16,7 +16,7 @@ _SLACK = 0.01  # what half precision and rounding may leave of the sum of a row
 
 def checked_proba(values: Any, n: int, name: str) -> NDArray:
     """Class probabilities `(n, n_classes)` by the model called `name`; `ValueError` where they are anything else."""
-    proba = numbers_of(values)
+    proba = values if _is_matrix(values) else numbers_of(values)
     if proba is None or proba.ndim != 2 or len(proba) != n or proba.shape[1] == 0:
         raise ValueError(
             f"predict_proba of {name} must return class probabilities as an array of shape ({n}, n_classes), one row "
@@ -36,16 +36,23 @@ def checked_proba(values: Any, n: int, name: str) -> NDArray:
 
 def checked_matrix(values: Any, n: int, name: str, what: str) -> NDArray:
     """`what` of the model called `name`, finite numbers `(n, d)`; further axes are flattened."""
-    is_matrix = isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype in (np.float32, np.float64)
-    matrix = values if is_matrix else flat_numeric(values)
+    matrix = values if _is_matrix(values) else flat_numeric(values)
     if matrix is None or len(matrix) != n or np.ndim(values) == 1:
         raise ValueError(
             f"The {what} of {name} must be an array of numbers of shape ({n}, d), one row for each sample. "
             f"Got {_described(values, numbers_of(values))}."
         )
-    if not is_finite(matrix):
+    with np.errstate(all="ignore"):
+        # A finite sum tells most of the time, and at once.
+        is_clean = bool(np.isfinite(matrix.sum()))
+    if not is_clean and not is_finite(matrix):
         raise ValueError(f"The {what} of {name} must be finite. Got NaN or infinity.")
     return matrix
+
+
+def _is_matrix(values: Any) -> bool:
+    """A plain array (n, d) of floats, which needs no conversion."""
+    return type(values) is np.ndarray and values.ndim == 2 and values.dtype in (np.float32, np.float64)
 
 
 def _described(values: Any, array: NDArray | None) -> str:
