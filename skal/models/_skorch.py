@@ -19,7 +19,7 @@ from sklearn.utils.validation import validate_data
 from skorch.callbacks import Callback
 from torch import nn
 
-from ..rows import column_names, net_input
+from ..rows import column_names, n_rows, net_input
 from ..utils._compat import Dropout, net_parts, plain_module, predict_nonlinearity
 from ..utils._random import sklearn_seed
 from ..utils._torch import first_output, kept_modes, torch_rng
@@ -283,29 +283,34 @@ def _one_pass(
 ) -> Outputs | None:
     """What is wanted, in one pass; None where the first batch shows that none of `heads` is the head."""
     to_proba = predict_nonlinearity(net)
-    parts: dict[str, list[torch.Tensor]] = {member: [] for member in wanted}
-    is_first = True
+    # One tensor each: small ones that outlive their batch would keep the large ones of the heap apart.
+    found: dict[str, torch.Tensor] = {}
+    start, n = 0, n_rows(X)
+    if n == 0:
+        raise ValueError(f"X must hold at least one sample. Got an empty X for {type(net).__name__}.")
     with _undisturbed(net, seed), nullcontext() if heads is None else heads:
         for output in net.forward_iter(X):
             seen: dict[str, Any] = {}
-            if "proba" in wanted or is_first:
+            if "proba" in wanted or start == 0:
                 seen["proba"] = to_proba(output if isinstance(output, torch.Tensor) else first_output(output))
             if heads is not None:
-                if is_first:
+                if start == 0:
                     name = heads.settle(seen["proba"])
                     if name is None:
                         return None
                     _HEAD_NAMES[plain_module(net)] = name
                 seen |= heads.seen[-1][1]
                 heads.seen.clear()
-            is_first = False
-            for member, tensors in parts.items():
-                tensor = seen[member].detach().cpu()
-                # NumPy has no bfloat16.
-                tensors.append(tensor.float() if tensor.dtype.itemsize < 4 else tensor)
-    if is_first:
-        raise ValueError(f"X must hold at least one sample. Got an empty X for {type(net).__name__}.")
-    return Outputs(**{member: torch.cat(tensors).numpy() for member, tensors in parts.items()})
+            rows = slice(start, start + len(output if isinstance(output, torch.Tensor) else first_output(output)))
+            for member in wanted:
+                tensor = seen[member].detach()
+                if start == 0:
+                    # NumPy has no bfloat16.
+                    dtype = torch.float32 if tensor.dtype.itemsize < 4 else tensor.dtype
+                    found[member] = torch.empty((n, *tensor.shape[1:]), dtype=dtype)
+                found[member][rows] = tensor.to("cpu")
+            start = rows.stop
+    return Outputs(**{member: tensor.numpy() for member, tensor in found.items()})
 
 
 @contextmanager

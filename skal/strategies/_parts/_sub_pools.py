@@ -204,7 +204,7 @@ class _Run:
 
     def serves(self, pool_keys: Sequence[bytes], all_keys: Sequence[bytes] | None) -> bool:
         """Whether this run's order holds the pool, and is of just these samples where all are given."""
-        if not all(key in self.places for key in pool_keys):
+        if not set(pool_keys) <= self.places.keys():
             return False
         return all_keys is None or set(all_keys) == self.places.keys()
 
@@ -314,7 +314,7 @@ class SubPoolMixin:
         begins = all_keys() if pool.counts_rounds and pool.round == 0 else None
         run = pool.memory.recall(owner, settings, begin, serves=lambda known: known.serves(keys, begins))
         sizes = self._sizes(pool, run)
-        places = np.fromiter((run.places[key] for key in keys), dtype=np.int64, count=len(keys))
+        places = np.fromiter(map(run.places.__getitem__, keys), dtype=np.int64, count=len(keys))
         places = len(run.values) - 1 - places if self._descending else places
         return run, places, run.cycle(pool, sizes)
 
