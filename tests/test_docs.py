@@ -27,7 +27,17 @@ PUBLIC = [
 # Rooms of which the reference lists what users need; the rest is for the other rooms.
 IN_PART = {
     "skal.models": {"Head", "Model", "Outputs", "register_model"},
-    "skal.rows": {"as_dense", "drop_rows", "n_rows", "row_keys", "stack_rows", "take_rows"},
+    "skal.rows": {
+        "as_dense",
+        "drop_rows",
+        "is_finite",
+        "n_rows",
+        "net_input",
+        "row_blocks",
+        "row_keys",
+        "stack_rows",
+        "take_rows",
+    },
 }
 # How a table says what a strategy needs; what follows from something else that is named need not be.
 NEEDS = {
