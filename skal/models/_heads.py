@@ -38,11 +38,14 @@ class Calls:
 
     Attributes
     ----------
+    module : nn.Module
+        What the parts belong to.
     seen : list of (part, {"embeddings": input, "logits": output})
         The calls so far, until it is cleared.
     """
 
     def __init__(self, module: nn.Module, name: str | None = None) -> None:
+        self.module = module
         self._named = name is not None
         if name is not None:
             self._parts = {find_submodule(module, name): name}

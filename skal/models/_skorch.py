@@ -288,7 +288,8 @@ def _one_pass(
     start, n = 0, n_rows(X)
     if n == 0:
         raise ValueError(f"X must hold at least one sample. Got an empty X for {type(net).__name__}.")
-    with _undisturbed(net, seed), nullcontext() if heads is None else heads:
+    watch = nullcontext() if heads is None else heads
+    with torch_rng(seed, device=net.device), kept_modes(*net_parts(net)), torch.no_grad(), watch:
         for output in net.forward_iter(X):
             seen: dict[str, Any] = {}
             if "proba" in wanted or start == 0:
@@ -298,7 +299,7 @@ def _one_pass(
                     name = heads.settle(seen["proba"])
                     if name is None:
                         return None
-                    _HEAD_NAMES[plain_module(net)] = name
+                    _HEAD_NAMES[heads.module] = name
                 seen |= heads.seen[-1][1]
                 heads.seen.clear()
             rows = slice(start, start + len(output if isinstance(output, torch.Tensor) else first_output(output)))
@@ -311,13 +312,6 @@ def _one_pass(
                 found[member][rows] = tensor.to("cpu")
             start = rows.stop
     return Outputs(**{member: tensor.numpy() for member, tensor in found.items()})
-
-
-@contextmanager
-def _undisturbed(net: Any, seed: int | None = None) -> Iterator[None]:
-    """No gradients; generators and modes are put back."""
-    with torch_rng(seed, device=net.device), kept_modes(*net_parts(net)), torch.no_grad():
-        yield
 
 
 def net_head(net: Any) -> nn.Module:
