@@ -21,6 +21,8 @@ __all__ = ["batch_keys", "content", "digest", "numeric_keys", "raw_batch", "tabl
 
 _BLOCK_VALUES = 1 << 20
 _MISSING = b"-"
+# Bits of a double's fraction that float32 has no room for.
+_BEYOND_FLOAT32 = np.uint64(2**29 - 1)
 
 
 def digest(data: Any) -> bytes:
@@ -50,7 +52,10 @@ def _block_keys(rows: NDArray) -> list[bytes]:
         if (kind == "f" and itemsize <= 4) or (kind in "biu" and itemsize <= 2):
             # Adding zero makes 0.0 of -0.0.
             return _sliced(rows.astype(np.float32) + np.float32(0))
-        wide = rows.astype(np.float64) + 0.0
+        wide = np.ascontiguousarray(rows, dtype=np.float64) + 0.0
+        if kind == "f" and itemsize == 8 and (wide.view(np.uint64) & _BEYOND_FLOAT32).any(axis=1).all():
+            # Told at once: float32 holds none of these rows.
+            return _sliced(wide)
         narrow = wide.astype(np.float32)
         is_narrow = ((narrow == wide) | np.isnan(wide)).all(axis=1)
         is_wide = (
