@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import math
@@ -83,8 +82,8 @@ def _sliced(rows: NDArray, prefix: bytes = b"") -> list[bytes]:
     if prefix:
         return [digest(prefix + data[i : i + width]) for i in range(0, len(data), width)]
     # As `digest`, without the call of a function for each row.
-    sha1 = functools.partial(hashlib.sha1, usedforsecurity=False)
-    return [sha1(data[i : i + width]).digest() for i in range(0, len(data), width)]
+    sha1 = hashlib.sha1
+    return [sha1(data[i : i + width], usedforsecurity=False).digest() for i in range(0, len(data), width)]
 
 
 def table_keys(columns: list[NDArray]) -> list[bytes]:
