@@ -41,8 +41,7 @@ class RepeatableNet(NeuralNet):
     @property
     def device(self) -> Any:
         """The device in use; `get_params` keeps what the user wrote."""
-        device = self.__dict__["device"]
-        return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        return resolve_device(self.__dict__["device"])
 
     @device.setter
     def device(self, value: Any) -> None:
