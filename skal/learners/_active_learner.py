@@ -20,7 +20,7 @@ from sklearn.utils import get_tags
 from torch import nn
 
 from ..base import unknown_keyword
-from ..models import Unwrapped, casting, is_fitted, is_plain_net, net_labels, takes_missing
+from ..models import Unwrapped, casting, interrupts_pass, is_fitted, is_plain_net, net_labels, takes_missing
 from ..pool import Memory
 from ..rows import check_training_data, n_rows, net_input, own_labels, plain_labels, read_by, take_rows
 from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
@@ -376,7 +376,7 @@ class ActiveLearner(ModALActiveLearner):
             n = n_rows(X)
             idx = make_generator(self.random_state, self.round, n).integers(n, size=n)
             X, y = take_rows(X, idx), take_rows(y, idx)
-        with self._at_work(X):
+        with self._at_work(X), interrupts_pass():
             self.estimator.fit(self._model_input(X), self._model_labels(y), **fit_kwargs)
         return self
 

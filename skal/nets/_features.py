@@ -25,7 +25,7 @@ _CLASS_NUMBERS: WeakKeyDictionary[type, int] = WeakKeyDictionary()
 _COUNTER = itertools.count()
 
 
-def parse_bytes(size: Any) -> int:
+def parse_bytes(size: Any, owner: str = "DeepClassifier") -> int:
     """Bytes of "512MB", "2 GiB", an integer, or None (0)."""
     if size is None:
         return 0
@@ -36,7 +36,7 @@ def parse_bytes(size: Any) -> int:
         if match and match[2] in _UNITS:
             return int(float(match[1]) * _UNITS[match[2]])
     raise ValueError(
-        "The 'feature_cache' parameter of DeepClassifier must be None, a number of bytes or a size such as "
+        f"The 'feature_cache' parameter of {owner} must be None, a number of bytes or a size such as "
         f"'512MB'. Got {size!r} instead."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
     InvalidParameterError,
+    Options,
     RealNotInt,
     StrOptions,
     validate_parameter_constraints,
@@ -37,8 +39,10 @@ __all__ = [
     "InvalidParameterError",
     "LinearClassifierMixin",
     "ModALActiveLearner",
+    "Options",
     "RealNotInt",
     "StrOptions",
+    "keywords_of",
     "net_parts",
     "param_names",
     "parameter_constraints",
@@ -76,6 +80,14 @@ def net_parts(net: Any) -> list[Any]:
     """All modules and criteria of a skorch net."""
     names = [*getattr(net, "_modules", []), *getattr(net, "_criteria", [])] or ["module", "criterion"]
     return [getattr(net, f"{name}_", None) for name in names]
+
+
+def keywords_of(net: Any) -> tuple[list[str], set[str]]:
+    """Keywords of a skorch net that it does not know, sorted, and those that it does."""
+    named = {name for kind in type(net).__mro__ for name in inspect.signature(kind.__init__).parameters}
+    known = named | set(net.prefixes_)
+    keywords = {key for key in net._params_to_validate if not key.endswith("_")} - known
+    return sorted(key for key in keywords if not key.startswith(tuple(f"{part}__" for part in net.prefixes_))), known
 
 
 def set_training(net: Any, training: bool) -> None:

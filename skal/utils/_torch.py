@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["check_device", "first_output", "kept_modes", "put_back_in_child", "resolve_device", "torch_rng"]
+__all__ = ["first_output", "kept_modes", "put_back_in_child", "resolve_device", "torch_rng"]
 
 
 # Torch's generators belong to the process: two threads that fork them would restore each other's state.
@@ -26,21 +26,6 @@ def resolve_device(device: Any) -> Any:
     if isinstance(device, str) and device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
-
-
-def check_device(device: Any, owner: str) -> None:
-    """Raise `ValueError` where the 'device' parameter of `owner` is no device, or none that this machine has."""
-    got = f"Got {device!r} instead."
-    try:
-        kind = torch.device(resolve_device(device)).type if isinstance(device, (str, torch.device)) else None
-    except RuntimeError:
-        kind = None
-    if device is not None and kind is None:
-        raise ValueError(
-            f"The 'device' parameter of {owner} must be 'auto' or a device of torch, such as 'cpu' or 'cuda:0'. {got}"
-        )
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"The 'device' parameter of {owner} must be a device of this machine, which has no CUDA. {got}")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -11,17 +12,18 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skorch import NeuralNet
 from skorch.utils import to_device
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
 from ...exceptions import PoolCapabilityError, TrainingDivergedError
 from ...metrics import load_pycocotools, mean_average_precision, parse_targets, unique_labels
-from ...utils._compat import BatchNorm, plain_module, set_training
+from ...utils._compat import BatchNorm, HasMethods, Interval, StrOptions, plain_module, set_training
 from ...utils._torch import kept_modes, torch_rng
+from ...utils._unchanged import unchanged_on_error
 from .._backbone import channels_of, check_weights
-from .._labels import encode, match_classes, sorted_labels
+from .._labels import check_classes, encode, match_classes, sorted_labels
+from .._params import NET_CONSTRAINTS
 from .._repeatable import RepeatableNet
 from ._data import (
     CodedTarget,
@@ -160,6 +162,15 @@ class DeepDetector(RepeatableNet):
     (['boxes', 'labels', 'scores'], True)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **NET_CONSTRAINTS,
+        "weights": [str, os.PathLike, HasMethods("get_state_dict"), None],
+        "weights_backbone": [str, HasMethods("get_state_dict"), None],
+        "score_threshold": [Interval(Real, 0, 1, closed="both"), None],
+        "nms_threshold": [Interval(Real, 0, 1, closed="both"), None],
+        "detections_per_image": [Interval(Integral, 1, None, closed="left"), None],
+        "invalid_boxes": [StrOptions({"skip", "error"})],
+    }
     _collate: ClassVar[Callable[..., Any] | None] = staticmethod(collate)
     # Labels of the module's outputs 1, 2, ...; the module's number of outputs.
     classes_inferred_: NDArray | None
@@ -216,7 +227,7 @@ class DeepDetector(RepeatableNet):
         return self._known_classes(None)
 
     def _check_params(self) -> None:
-        self._check_random_state()
+        super()._check_params()
         name = type(self).__name__
         check_weights(self.weights, self.module, owner=name, kind="detector")
         if self.weights_backbone is not None and not isinstance(self.module, str):
@@ -229,23 +240,7 @@ class DeepDetector(RepeatableNet):
                 f"The 'weights_backbone' parameter of {name} must be None where 'weights' gives the whole detector's. "
                 f"Got {self.weights_backbone!r} instead."
             )
-        if self.classes is not None and len(self.classes) == 0:
-            raise ValueError(f"The 'classes' parameter of {name} must be None or list labels. Got no label.")
-        if self.invalid_boxes not in ("skip", "error"):
-            raise ValueError(
-                f"The 'invalid_boxes' parameter of {name} must be 'skip' or 'error'. "
-                f"Got {self.invalid_boxes!r} instead."
-            )
-        for parameter in ("score_threshold", "nms_threshold"):
-            value = getattr(self, parameter)
-            if value is not None and not (isinstance(value, Real) and 0 <= float(value) <= 1):
-                raise ValueError(f"The {parameter!r} parameter of {name} must be in [0, 1]. Got {value!r} instead.")
-        most = self.detections_per_image
-        if most is not None and not (isinstance(most, Integral) and int(most) >= 1):
-            raise ValueError(
-                f"The 'detections_per_image' parameter of {name} must be None or an integer of 1 or more. "
-                f"Got {self.detections_per_image!r} instead."
-            )
+        check_classes(self.classes, name)
 
     def initialize(self) -> DeepDetector:
         """Build the module and the optimizer anew, with weights from `random_state`."""
@@ -343,7 +338,7 @@ class DeepDetector(RepeatableNet):
         n = n_images(X, name)
         pairs = y is None and isinstance(X, Dataset)
         if pairs:
-            with self._seeded(0):
+            with unchanged_on_error(self), self._seeded(0):
                 y = dataset_targets(X)
         targets = parse_targets(y, n, invalid_boxes=self.invalid_boxes, sizes=image_sizes(X))
         labels = unique_labels(targets.labels) if classes is None else sorted_labels(classes, "classes")
@@ -369,7 +364,7 @@ class DeepDetector(RepeatableNet):
             with self._seeded(1 + len(self.history)):
                 code = self._code_one if pairs else None
                 data = DetectionData(X, channels, targets=None if pairs else coded, code=code)
-                NeuralNet.partial_fit(self, data, None, **fit_params)
+                self._train_loop(data, None, **fit_params)
         self.__dict__.pop("wanted_", None)
         return self
 

@@ -45,7 +45,7 @@ def build_detector(
     """A fresh detector of `n_outputs` classes, background included (its own number where None)."""
     if isinstance(module, str):
         return _torchvision_detector(module, weights, weights_backbone, n_outputs, dict(kwargs))
-    built = fresh_module(module, n_outputs, kwargs)
+    built = fresh_module(module, n_outputs, kwargs, OWNER)
     path = weights_file(weights)
     if path is not None:
         load_weights(built, path, None if n_outputs is None else _head(built), OWNER)

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from ...models import interrupts_pass
 from ...rows import row_keys, take_rows
 from ...utils._store import FeatureStore
 
@@ -36,7 +37,8 @@ class Descriptor:
     """
 
     def __init__(self, transformer: Any, X: Any, seed: int, by: str) -> None:
-        self._fitted = _seeded_clone(transformer, seed).fit(X)
+        with interrupts_pass():
+            self._fitted = _seeded_clone(transformer, seed).fit(X)
         self._seen = np.sort(_numbers(row_keys(X)))
         self._by = by
         self._store = FeatureStore()

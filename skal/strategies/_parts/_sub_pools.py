@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from ...base import requirement
+from ...models import interrupts_pass
 from ...rows import row_keys, stack_rows
 from ...utils._arrays import blocks, l2_normalize
 
@@ -223,7 +224,8 @@ def fit_clone(pretext: Any, X: Any) -> Any:
     """A fitted clone of `pretext`; what is frozen is fitted already."""
     twin = clone(pretext, safe=False)
     # FrozenEstimator's fit, which does nothing, is the only one that insists on a y.
-    return twin if isinstance(twin, FrozenEstimator) else twin.fit(X)
+    with interrupts_pass():
+        return twin if isinstance(twin, FrozenEstimator) else twin.fit(X)
 
 
 class SubPoolMixin:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import skorch.callbacks.training
 import skorch.net
 
-from ._locks import short_lock
+from ..utils._locks import short_lock
 
 __all__ = ["interrupts_pass"]
 
