@@ -309,7 +309,7 @@ class DeepClassifier(NetPlumbing):
         return detached(net_input(X, self.module_))
 
     def _remember_shape(self, X: Any) -> None:
-        shape = feature_shape(X)
+        shape = self._sample_shape(X)
         self.input_shape_ = shape
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
@@ -319,15 +319,25 @@ class DeepClassifier(NetPlumbing):
         if shape is not None and len(shape) == 1:
             self.n_features_in_ = shape[0]
 
+    def _sample_shape(self, X: Any) -> tuple[int, ...] | None:
+        """Shape of one sample, of a list that of the first; None of a Dataset, which is not read, and of dicts."""
+        if feature_shape(X) is not None or isinstance(X, (Dataset, Mapping)):
+            return feature_shape(X)
+        first = self._cast(_first_rows(X))
+        return None if isinstance(first, Mapping) else feature_shape(first)
+
     def _check_X(self, X: Any, *, fitted: bool = True) -> None:
         if n_rows(X) == 0:
             raise ValueError(f"X must hold at least one sample. Got an empty X for {type(self).__name__}.")
         check_finite(X)
         if fitted:
             self._check_names(column_names(X))
-        expected, shape = self.__dict__.get("input_shape_") if fitted else None, feature_shape(X)
-        if expected is None or shape is None:
+        expected = self.__dict__.get("input_shape_") if fitted else None
+        if expected is None or isinstance(X, Dataset):
             return
+        shape = self._sample_shape(X)
+        if shape is None:
+            raise ValueError(f"X must hold samples of shape {expected}, as in fit. Got dicts of inputs instead.")
         if len(expected) == 1 and len(shape) == 1 and shape != expected:
             raise ValueError(
                 f"X has {shape[0]} features, but {type(self).__name__} is expecting {expected[0]} features as input."

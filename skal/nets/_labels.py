@@ -66,7 +66,7 @@ def check_classes(classes: Any, owner: str) -> None:
     listed = array.tolist()
     if any(label is None or label != label for label in listed):
         raise ValueError(f"{must}. Got missing values (None or NaN).")
-    if len({isinstance(label, str) for label in np.asarray(classes, dtype=object).tolist()}) > 1:
+    if len({isinstance(label, str) for label in list(np.asarray(classes, dtype=object))}) > 1:
         raise ValueError(f"{must} of one type. Got texts and others.")
 
 

@@ -133,8 +133,11 @@ class RepeatableNet(NeuralNet):
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Train from scratch (or further, with `warm_start=True`); what fails leaves the net as it was."""
-        with self._unchanged_on_error():
+        # skorch trains the very module that it is given, which may be the one in use.
+        with self._unchanged_on_error(in_place=self.initialized_):
             if not (self.warm_start and self.initialized_):
+                # A new object, as in `_initialize_anew`.
+                self.history_ = None
                 self.initialize()
             return self.partial_fit(X, y, **fit_params)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import Any
 from weakref import WeakSet
 
@@ -108,6 +108,8 @@ def n_rows(X: Any) -> int:
     TypeError
         `X` is no collection of samples: a scalar, one text, an iterable without a length.
     """
+    if isinstance(X, Set):
+        raise TypeError(f"Expected a collection of samples. Got a {type(X).__name__}, which has no order: list it.")
     shape = getattr(X, "shape", None)
     if shape is not None and len(shape) == 0:
         raise TypeError(f"Expected a collection of samples. Got a scalar {type(X).__name__} instead.")

@@ -86,6 +86,8 @@ def _(X: Any, dtype: torch.dtype, has_tokens: bool) -> Any:
 
 @_cast.register(torch.Tensor)
 def _(X: torch.Tensor, dtype: torch.dtype, has_tokens: bool) -> torch.Tensor:
+    if X.is_complex():
+        raise TypeError(_refusal(X))
     is_integer = not X.is_floating_point() and X.dtype != torch.bool
     X = X if X.layout == torch.strided else X.to_dense()
     cast = X.to(torch.int64 if has_tokens and is_integer else dtype)

@@ -84,7 +84,9 @@ def net_parts(net: Any) -> list[Any]:
 
 def keywords_of(net: Any) -> tuple[list[str], set[str]]:
     """Keywords of a skorch net that it does not know, sorted, and those that it does."""
-    named = {name for kind in type(net).__mro__ for name in inspect.signature(kind.__init__).parameters}
+    named = {
+        name for kind in type(net).__mro__ for name in inspect.signature(vars(kind).get("__init__", object)).parameters
+    }
     known = named | set(net.prefixes_)
     keywords = {key for key in net._params_to_validate if not key.endswith("_")} - known
     return sorted(key for key in keywords if not key.startswith(tuple(f"{part}__" for part in net.prefixes_))), known
