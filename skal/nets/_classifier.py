@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -332,7 +332,10 @@ class DeepClassifier(NetPlumbing):
         check_finite(X)
         if fitted:
             self._check_names(column_names(X))
-        expected = self.__dict__.get("input_shape_") if fitted else None
+            self._check_shape(X)
+
+    def _check_shape(self, X: Any) -> None:
+        expected = self.__dict__.get("input_shape_")
         if expected is None or isinstance(X, Dataset):
             return
         shape = self._sample_shape(X)
@@ -362,6 +365,12 @@ class DeepClassifier(NetPlumbing):
         self.check_is_fitted()
         self._check_X(X)
         return net_outputs(self, X, want)
+
+    def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[Any]:
+        """Outputs by batches, in the order of `X`, whose samples must have the shape of those in `fit`."""
+        self.check_is_fitted()
+        self._check_shape(X)
+        return super().forward_iter(X, training=training, device=device)
 
     def predict_proba(self, X: Any) -> NDArray:
         """Probabilities, (n, n_classes), float32; the columns are `classes_`."""

@@ -63,10 +63,10 @@ def check_classes(classes: Any, owner: str) -> None:
         raise ValueError(f"{must}, a 1-D array-like of them. Got {classes!r} instead.")
     if not len(array):
         raise ValueError(f"{must}. Got no label.")
-    listed = array.tolist()
+    listed: Any = array.tolist()
     if any(label is None or label != label for label in listed):
         raise ValueError(f"{must}. Got missing values (None or NaN).")
-    if len({isinstance(label, str) for label in list(np.asarray(classes, dtype=object))}) > 1:
+    if len({isinstance(label, str) for label in classes}) > 1:
         raise ValueError(f"{must} of one type. Got texts and others.")
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from skal.nets import DeepClassifier, DeepDetector, FusionDescriptor, RotationPretext
+from skal.strategies import MarginSampling
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(24, 4)).astype("f4")
@@ -256,6 +257,13 @@ class TestSamples:
             make().fit(ODD[name], Y)
         with pytest.raises((ValueError, TypeError), match="X|samples"):
             net.partial_fit(ODD[name], Y)
+
+    @pytest.mark.parametrize("name", ["one axis", "a list of numbers", "five features", "complex", "a set"])
+    def test_pools_of_a_query(self, name):
+        net = make().fit(X, Y)
+        with pytest.raises((ValueError, TypeError), match="X|samples") as caught:
+            MarginSampling().select(net, ODD[name], 2)
+        assert "mat1" not in str(caught.value)
 
     def test_lists_are_samples(self):
         net = make().fit(X.tolist(), Y)
