@@ -32,7 +32,7 @@ EQUIVALENT: dict[str, str] = {}
 
 # Tests of files that have none of their own name.
 TESTS = {
-    "base.py": ["tests/test_pool.py", "tests/test_testing.py"],
+    "base.py": ["tests/test_base.py", "tests/test_testing.py"],
     "strategies/_entropy_sampling.py": ["tests/strategies/test_uncertainty.py"],
     "strategies/_least_confidence.py": ["tests/strategies/test_uncertainty.py"],
     "strategies/_margin_sampling.py": ["tests/strategies/test_uncertainty.py"],
@@ -51,8 +51,24 @@ TESTS = {
         "tests/strategies/test_prefilter.py",
     ],
     "strategies/_parts/_thinning.py": ["tests/strategies/test_uffm.py", "tests/strategies/test_prefilter.py"],
-    "learners/_transaction.py": ["tests/learners/test_active_learner.py", "tests/learners/test_labels.py"],
-    "models/_fgsm.py": ["tests/nets/test_adversarial.py", "tests/metrics/test_robustness.py"],
+    "learners/_active_learner.py": ["tests/learners/test_active_learner.py", "tests/learners/test_rounds.py"],
+    "learners/_dm2_at.py": ["tests/learners/test_dm2_at.py", "tests/learners/test_rounds.py"],
+    "learners/_simulation.py": ["tests/learners/test_simulation.py", "tests/learners/test_rounds.py"],
+    "learners/_transaction.py": [
+        "tests/learners/test_rounds.py",
+        "tests/learners/test_active_learner.py",
+        "tests/learners/test_labels.py",
+    ],
+    "models/_base.py": ["tests/models/test_heads.py", "tests/test_pool.py"],
+    "models/_linear.py": ["tests/models/test_heads.py", "tests/models", "tests/test_pool.py"],
+    "models/_mlp.py": ["tests/models/test_heads.py", "tests/models", "tests/test_pool.py"],
+    "models/_heads.py": ["tests/models", "tests/test_pool.py"],
+    "models/_skorch.py": ["tests/models", "tests/test_pool.py"],
+    "models/_fgsm.py": [
+        "tests/models/test_fgsm.py",
+        "tests/nets/test_adversarial.py",
+        "tests/metrics/test_robustness.py",
+    ],
     "metrics/_robustness.py": ["tests/metrics/test_robustness.py"],
 }
 

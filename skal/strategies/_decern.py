@@ -285,8 +285,7 @@ class _Bins:
     """The contiguous feature bins over which the mask is chosen; single features where there are fewer than bins."""
 
     def __init__(self, d: int, n_bins: int, mask_ratio: float) -> None:
-        pooled = d >= n_bins
-        self.n = n_bins if pooled else d
+        self.n = min(d, n_bins)
         self.n_chosen = max(1, round(mask_ratio * self.n))
         self.d = d
         # Average pooling reads overlapping windows where d / n is no integer; the mask gives each feature one bin.

@@ -1,0 +1,23 @@
+"""The range of samples: rounding passes, and nothing else."""
+
+import numpy as np
+import pytest
+
+from skal.models import check_in_range
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.1), (-0.1, 0.7), (0.0, 255.3)])
+def test_float32_at_the_bounds_passes(low, high):
+    """float32 of 0.1 is a little more than 0.1."""
+    check_in_range(np.array([low, high], dtype=np.float32), (low, high), "A test")
+
+
+def test_some_float32_do_lie_outside():
+    assert np.float64(np.float32(0.1)) > 0.1
+    assert np.float64(np.float32(-0.1)) < -0.1
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.00001], [-0.00001, 1.0], [0.5, 1.05], [np.nan, 0.5]])
+def test_what_is_more_than_rounding_is_refused(values):
+    with pytest.raises(ValueError, match=r"Samples must lie in clip=\(0.0, 1.0\) of A test"):
+        check_in_range(np.array(values), (0.0, 1.0), "A test")
