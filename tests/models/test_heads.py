@@ -7,8 +7,10 @@ from scipy.special import softmax
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
+from torch import nn
 
 from skal.models import Head
+from skal.nets import DeepClassifier
 from skal.pool import view_pool
 
 X, Y = load_iris(return_X_y=True)
@@ -40,3 +42,16 @@ def test_the_logits_of_a_perceptron_have_its_bias(y):
     pool = view_pool(model, X)
     np.testing.assert_allclose(softmax(pool.logits, axis=1), model.predict_proba(X), atol=1e-12)
     np.testing.assert_allclose(pool.head(torch.from_numpy(pool.embeddings)), pool.logits, atol=1e-12)
+
+
+def test_of_two_layers_that_give_the_logits_the_last_is_the_head():
+    """The last one changes nothing, so that both outputs are the logits: what comes in there are the embeddings."""
+    last = nn.Linear(3, 3)
+    with torch.no_grad():
+        last.weight.copy_(torch.eye(3))
+        last.bias.zero_()
+    net = DeepClassifier(nn.Sequential(nn.Linear(4, 3), last), max_epochs=1, lr=1e-30, random_state=0).fit(X, Y)
+    pool = view_pool(net, X.astype(np.float32))
+    np.testing.assert_allclose(pool.head.weight, np.eye(3), atol=1e-20)
+    assert pool.embeddings.shape == (150, 3)
+    np.testing.assert_allclose(pool.embeddings, pool.logits, atol=1e-6)
