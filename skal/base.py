@@ -143,7 +143,7 @@ class QueryStrategy(BaseEstimator, ABC):
         """
         strategy = self.with_params(overrides) if overrides else self
         pool, rng = strategy._view(classifier, X, X_training, y_training)
-        n_instances = check_n_instances(n_instances, len(pool))
+        n_instances = strategy._check_n_instances(n_instances, len(pool))
         with pool.memory.unchanged_on_error():
             if pool.is_cold:
                 query_idx, scores = strategy._cold_start(pool, n_instances, rng)
@@ -201,12 +201,19 @@ class QueryStrategy(BaseEstimator, ABC):
         rng = make_generator(getattr(self, "random_state", None), pool.round, pool.n_labeled)
         return pool, rng
 
+    def _check_n_instances(self, n_instances: Any, n_pool: int) -> int:
+        return check_n_instances(n_instances, n_pool)
+
     def _check_pool(self, pool: PoolView) -> None:
         if len(pool) == 0:
             raise ValueError("The pool must hold at least one sample. Got an empty pool.")
         pool.check_fitted()
         # Before the transformers of a pipeline are run.
         self._require(pool)
+        self._check_rows(pool)
+
+    def _check_rows(self, pool: PoolView) -> None:
+        """Check shape and values of the pool."""
         pool.check()
 
     def _require(self, pool: PoolView) -> None:

@@ -73,6 +73,8 @@ class PoolView:
         The same kind of view of the labelled data, with `y` and `y_encoded`; None where there is none.
     memory : Memory
         What outlives a query: ``memory.recall(owner, settings, make)``. The learner keeps it.
+    whole : PoolView
+        Of a `part`, the view of the whole pool; else the view itself. What is kept in `memory` is about the whole.
     classes : ndarray of shape (n_classes,)
         The label of each column of `proba`.
     n_labeled : int
@@ -114,6 +116,7 @@ class PoolView:
         self._wishes = _Wishes()
         self._found: dict[str, NDArray] = {}
         self._parent: PoolView | None = None
+        self._whole: PoolView | None = None
 
     def __len__(self) -> int:
         return self._n
@@ -289,7 +292,7 @@ class PoolView:
             view.__dict__.pop(name, None)
         # One set of what is wanted: what is wanted later is wanted of both.
         view.X, view.y, view._n = self._X_training, self._y_training, self.n_labeled
-        view._found, view._parent = {}, self
+        view._found, view._parent, view._whole = {}, self, None
         return view
 
     @cached_property
@@ -312,6 +315,54 @@ class PoolView:
     def take(self, idx: Any) -> Any:
         """Rows of the pool, as passed, by position."""
         return take_rows(self.X, idx)
+
+    def part(self, idx: NDArray[np.integer]) -> PoolView:
+        """The same kind of view of some rows of the pool: the same model, labelled data, memory and counters.
+
+        Parameters
+        ----------
+        idx : ndarray of shape (m,), int
+            Positions in the pool, in the order that the part is to have.
+
+        Returns
+        -------
+        PoolView
+            What this view knows of the rows is not computed again; what is asked of the part is computed for them
+            alone.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from skal.pool import view_pool
+        >>> X, y = load_iris(return_X_y=True)
+        >>> pool = view_pool(LogisticRegression(max_iter=200).fit(X, y), X)
+        >>> part = pool.part(np.array([140, 0]))
+        >>> len(part), part.proba.argmax(axis=1).tolist(), len(part.whole)
+        (2, [2, 0], 150)
+        """
+        view = copy.copy(self)
+        for name in ("X_transformed", "box_proba"):
+            view.__dict__.pop(name, None)
+        view.X, view._n, view._whole = take_rows(self.X, idx), len(idx), self.whole
+        view._found = {name: value[idx] for name, value in self._found.items()}
+        if "X_transformed" in self.__dict__ and self._unwrapped.transformers:
+            view.X_transformed = take_rows(self.X_transformed, idx)
+        if "box_proba" in self.__dict__:
+            view.box_proba = [self.box_proba[i] for i in idx.tolist()]
+        # What is wanted of a part is not wanted of the whole.
+        view._wishes = _Wishes(by=self._wishes.by)
+        if self.labeled is not None:
+            # The labelled data are the same, and found once for both.
+            view.labeled = copy.copy(self.labeled)
+            view.labeled._parent, view.labeled._wishes = view, view._wishes
+        return view
+
+    @property
+    def whole(self) -> PoolView:
+        """The view of the whole pool that this one is a `part` of, or this one."""
+        return self if self._whole is None else self._whole
 
     # -- several opinions --------------------------------------------------------------------------------------
 
@@ -445,6 +496,15 @@ class PoolView:
         first rows. "a|b" is satisfied by either.
         """
         self._wishes.by = by
+        self.check_offers(*members, by=by)
+        self._wishes.are_declared = True
+        heads = {"head", "linear_head"} & {*members}
+        for member in (*members, *(("embeddings", "logits") if heads else ())):
+            if member in _OUTPUTS:
+                self._wishes.members.setdefault(member, by)
+
+    def check_offers(self, *members: str, by: str) -> None:
+        """Raise as `require` does, and want nothing: for what will be asked of a `part` only."""
         for member in members:
             if member in self.model.offers and member != "snapshots":
                 continue
@@ -452,11 +512,6 @@ class PoolView:
             if not any(self._has(part) for part in parts):
                 untaught = self._X_training is None and any(self.model.supplies(part) for part in parts)
                 raise self.model.lacks("labeled" if untaught else member, by)
-        self._wishes.are_declared = True
-        heads = {"head", "linear_head"} & {*members}
-        for member in (*members, *(("embeddings", "logits") if heads else ())):
-            if member in _OUTPUTS:
-                self._wishes.members.setdefault(member, by)
 
     def _has(self, member: str) -> bool:
         if member == "labeled":

@@ -73,6 +73,8 @@ class DM2ATLearner(ActiveLearner):
         x^{adv} = \\mathrm{clip}(x + \\epsilon\\, \\mathrm{sign} \\nabla_x J(\\theta, x, \\hat y)), \\qquad
         L = \\sum_{initial} J(x, y) + \\sum_{queried} \\lambda J(x, y) + (1 - \\lambda) J(x^{adv}, y)
 
+    The defaults of `epsilon` and `adversarial_weight` are our choices: the paper's are not legible in the text at hand.
+
     L is given to the estimator as weights of samples and copies, which enter mini-batches independently.
     Where a prediction is wrong, the step against it can move x towards its true class and make the copy easier; that
     is the paper's method, and `label="true"` the way around it.

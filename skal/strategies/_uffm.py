@@ -55,10 +55,13 @@ class UFFM(ThinningStrategy):
     still stands removes the ceil(0.1 m) most similar of the m later ones that still stand, until T' are left. The
     scores are the base strategy's.
 
-    Differences from the paper. Its algorithm 1, read literally, returns repeats and more than T'; read as a set that
-    stops at T', only the most uncertain sample ever removes anything (``resampling="printed"``). The default follows
-    the text, "perform the above steps in turn until the amount of data reaches the expected number T'". "Smallest
-    distance" is the largest product. Before there are labels, samples are random, as in the paper.
+    Differences from the paper. Without a `descriptor` the classifier's own embeddings are matched, which are the high
+    layer that the paper argues against (its table IV has it last); the paper's descriptor is
+    `skal.nets.FusionDescriptor`. Algorithm 1, read literally, adds every candidate: with repeats, and as a set all
+    T'' = 1.2 T' of them, which labels 20 % more than was asked for (see the user guide for what that would explain).
+    Read as a set that stops at T', only the most uncertain sample ever removes anything (``resampling="printed"``). The
+    default follows the text, "perform the above steps in turn until the amount of data reaches the expected number T'".
+    "Smallest distance" is the largest product. Before there are labels, samples are random, as in the paper.
 
     Time: the base strategy's, and O(T'' d) for each candidate that removes (two of them with the defaults). The
     descriptor sees the pool once for fitting; after that only candidates not seen before. Memory: at most 256 MB of

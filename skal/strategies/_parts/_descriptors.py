@@ -70,13 +70,14 @@ class Descriptor:
 def descriptors_of(pool: Any, idx: NDArray[Any], transformer: Any, seed: int, by: str) -> NDArray:
     """Descriptors `(len(idx), d)` of samples of a pool; the fitted transformer is kept in the pool's memory.
 
-    It is fitted anew where its parameters have changed, or more than half of the rows asked for are new to it.
+    It is fitted on the whole pool, also where a part of it is asked for, and anew where its parameters have changed, or
+    more than half of the rows asked for are new to it.
     """
     keys = row_keys(take_rows(pool.X, idx))
     descriptor = pool.memory.recall(
         f"descriptor of {by}",
         _params(transformer),
-        lambda: Descriptor(transformer, pool.X, seed, by),
+        lambda: Descriptor(transformer, pool.whole.X, seed, by),
         serves=lambda known: known.knows(keys),
     )
     return descriptor.of(pool.X, idx, keys)

@@ -295,7 +295,9 @@ class SubPoolMixin:
 
     def _find_run(self, pool: Any, n_classes: int | None) -> tuple[_Run, NDArray[np.int64], int]:
         """The run that these samples belong to, begun if there is none, the pool's places in its order, the cycle."""
-        owner, keys = type(self).__name__, row_keys(pool.X)
+        owner, whole = type(self).__name__, pool.whole
+        # The order is that of the whole pool, also where a part of it is to choose from.
+        keys = row_keys(whole.X)
         if not pool.memory.keeps:
             _tell_once(pool, owner)
 
@@ -309,16 +311,17 @@ class SubPoolMixin:
         }
 
         def begin() -> _Run:
-            values = self._order_by(_all_samples(pool), pool, n_classes)
-            return _Run(all_keys(), np.asarray(values, dtype=np.float64), pool)
+            values = self._order_by(_all_samples(whole), whole, n_classes)
+            return _Run(all_keys(), np.asarray(values, dtype=np.float64), whole)
 
         # Later on the labelled data may hold samples of other origin, adversarial copies for example.
         begins = all_keys() if pool.counts_rounds and pool.round == 0 else None
         run = pool.memory.recall(owner, settings, begin, serves=lambda known: known.serves(keys, begins))
-        sizes = self._sizes(pool, run)
+        sizes = self._sizes(whole, run)
+        keys = keys if pool is whole else row_keys(pool.X)
         places = np.fromiter(map(run.places.__getitem__, keys), dtype=np.int64, count=len(keys))
         places = len(run.values) - 1 - places if self._descending else places
-        return run, places, run.cycle(pool, sizes)
+        return run, places, run.cycle(whole, sizes)
 
     def _sizes(self, pool: Any, run: _Run) -> tuple[tuple[int, int], ...]:
         """Sizes of labelled data and pool in the queries of a run, this one's among them."""
