@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torchvision.transforms import functional as F
 
 from ..models import check_epsilon, check_in_range, fgsm, gradient_model, parse_clip
 from ..rows import as_dense, like, n_rows, working_dtype
@@ -182,6 +181,9 @@ def corruption_report(
 
 
 def _corrupted(unit: torch.Tensor, corruption: str, strength: float, random_state: Any) -> torch.Tensor:
+    # Here, since it takes seconds that nobody else need wait for.
+    from torchvision.transforms import functional as F
+
     if corruption == "gaussian_noise":
         noise = make_generator(random_state).standard_normal(unit.shape, dtype=np.float32)
         return unit + strength * torch.from_numpy(noise)

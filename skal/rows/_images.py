@@ -143,7 +143,7 @@ def _checked_paths(paths: Any) -> list[Any]:
         fault = _fault(path)
         if fault is not None:
             kind = FileNotFoundError if fault == _MISSING else ValueError
-            raise kind(f"The 'paths' of ImageFiles must be files of images. Got '{os.fspath(path)}' at {i}: {fault}.")
+            raise kind(f"The image '{os.fspath(path)}' cannot be read: {fault}.")
     return found
 
 

@@ -221,13 +221,13 @@ class TestBrokenFiles:
                 (tmp_path / "s.png", "it is no regular file"),
                 ("/dev/null", "it is no regular file"),
                 (tmp_path, "it is a folder"),
-                ("a\0b", "null byte"),
+                ("a\0b", "embedded null byte"),
                 ("x" * 5000, "too long"),
             ):
-                with pytest.raises(ValueError, match=rf"must be files of images\. Got '.*' at 1: .*{message}"):
+                with pytest.raises(ValueError, match=rf"^The image '.*' cannot be read: .*{message}\.$"):
                     ImageFiles([files[0], path])
         for path in (tmp_path / "link.png", tmp_path / "none.png", f"{files[0]}/a.png"):
-            with pytest.raises(FileNotFoundError, match="at 0: there is no such file"):
+            with pytest.raises(FileNotFoundError, match="^The image '.*' cannot be read: there is no such file"):
                 ImageFiles([path])
         # A file that becomes a pipe later does not wait for its other end either.
         pool = ImageFiles(files)
