@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 from collections import Counter
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..rows import numbers_of
+from ._arguments import check_real
 from ._box_form import are_fractions
 from ._targets import Targets, as_array, label_kind, parse_targets, unique_labels
 
@@ -72,10 +72,10 @@ def mean_average_precision(y_true: Any, y_pred: Any, *, iou_threshold: float = 0
     >>> round(mean_average_precision(truth, found), 3)
     0.5
     """
-    if isinstance(iou_threshold, bool) or not isinstance(iou_threshold, Real) or not 0 < iou_threshold <= 1:
+    if not 0 < check_real(iou_threshold, "iou_threshold", "in (0, 1]") <= 1:
         raise ValueError(f"iou_threshold must be in (0, 1]. Got {iou_threshold!r} instead.")
-    n = len(y_true) if hasattr(y_true, "__len__") else 0
-    truth = parse_targets(y_true, n, form="corners", name="y_true")
+    truth = parse_targets(y_true, None, form="corners", name="y_true")
+    n = len(truth.boxes)
     difficult, crowd = (_flags(y_true, truth, key) for key in ("difficult", "iscrowd"))
     # A detector may well answer with a box of no area.
     found = parse_targets(y_pred, n, invalid_boxes="ignore", form="any", name="y_pred", beside="y_true")

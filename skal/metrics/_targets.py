@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..rows import n_rows
+from ..rows import n_rows, take_rows
 from ._box_form import check_box_form
 
 __all__ = ["Targets", "as_array", "label_kind", "parse_targets", "unique_labels"]
@@ -26,7 +26,7 @@ class Targets(NamedTuple):
 
 def parse_targets(
     y: Any,
-    n_images: int,
+    n_images: int | None,
     *,
     invalid_boxes: Literal["skip", "ignore", "error"] = "skip",
     form: Literal["pixels", "corners", "any"] = "pixels",
@@ -40,7 +40,8 @@ def parse_targets(
     ----------
     y : sequence of n_images dicts with "boxes" (n_i, 4), x1, y1, x2, y2 in pixels, and "labels" (n_i,)
         Arrays, tensors or lists; other keys are not read. An image without objects has no boxes.
-    n_images : int
+    n_images : int or None
+        None takes as many as there are targets.
     invalid_boxes : {"skip", "ignore", "error"}
         What becomes of boxes without area (inside the image, where `sizes` are given): left out with a warning that
         counts them, left out without a word, or an error.
@@ -57,11 +58,11 @@ def parse_targets(
     ValueError, TypeError
         Where `y` is anything else.
     """
-    if y is None or isinstance(y, (Mapping, str)) or not hasattr(y, "__len__"):
+    if y is None or isinstance(y, (Mapping, str, bytes)) or not hasattr(y, "__getitem__"):
         raise TypeError(f"{name} must be a list of dicts with 'boxes' and 'labels'. Got {type(y).__name__} instead.")
-    if n_rows(y) != n_images:
+    if n_images not in (None, n_rows(y)):
         raise ValueError(f"{beside} and {name} must have the same length. Got {n_images} and {n_rows(y)}.")
-    parsed = [_target(target, f"{name}[{i}]") for i, target in enumerate(y)]
+    parsed = [_target(target, f"{name}[{i}]") for i, target in enumerate(_one_by_one(y))]
     if form != "any":
         check_box_form([boxes for boxes, _ in parsed], name, sizes, in_pixels=form == "pixels")
     targets = Targets([], [], [])
@@ -90,6 +91,10 @@ def parse_targets(
             stacklevel=4,
         )
     return targets
+
+
+def _one_by_one(y: Any) -> list[Any]:
+    return [take_rows(y, i) for i in range(n_rows(y))]
 
 
 def _has_area(boxes: NDArray) -> NDArray[np.bool_]:
