@@ -126,11 +126,9 @@ def test_one_sentence_or_an_answer(function, odd):
         except (ValueError, TypeError) as error:
             said = str(error)
             assert "\n" not in said and said.endswith((".", ")")) and not any(word in said for word in WORDS), said
-            # Where the argument is good by itself, but not beside the others.
-            named = {
-                parameter,
-                {"clip": "Samples", "descriptors": "selected", "X": "samples"}.get(parameter, parameter),
-            }
+            # Where it is good by itself, but not beside the others.
+            beside = {"clip": {"Samples"}, "X": {"samples"}, "descriptors": {"selected", "'y'"}}
+            named = {parameter} | beside.get(parameter, set())
             assert any(name in said for name in named), f"{parameter}: {said}"
         else:
             assert function in (label_savings, corruption_report) or np.isfinite(answer).all()
@@ -153,5 +151,5 @@ def is_meant(function, parameter, odd):
         "epsilon": ["a number"],
         "random_state": ["a number", "huge"],
     }
-    curves = dict.fromkeys(("n_labels", "scores", "ref_n_labels", "ref_scores"), ["negatives"])
+    curves = {key: ["negatives"] for key in ("n_labels", "scores", "ref_n_labels", "ref_scores")}
     return odd in {**meant, **curves}.get(parameter, [])
