@@ -20,11 +20,13 @@ from ._generics import (
     stack_rows,
     take_rows,
 )
+from ._images import ImageFiles, path_in, wrap_advice
 from ._keys import batch_keys
 from ._labels import plain_labels
 from ._net_input import net_input
 
 __all__ = [
+    "ImageFiles",
     "as_dense",
     "batch_keys",
     "check_finite",
@@ -41,6 +43,7 @@ __all__ = [
     "net_input",
     "numbers_of",
     "own_labels",
+    "path_in",
     "plain_labels",
     "read_by",
     "read_rows",
@@ -50,4 +53,5 @@ __all__ = [
     "stack_rows",
     "take_rows",
     "working_dtype",
+    "wrap_advice",
 ]

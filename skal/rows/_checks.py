@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 
 from ._generics import column_names, generic, is_finite, n_rows, take_rows, unread_by_numpy
+from ._images import path_in, wrap_advice
 from ._sparse import register_sparse
 
 __all__ = ["check_finite", "check_training_data", "read_by"]
@@ -93,7 +94,10 @@ def read_by(X: Any, name: str) -> Iterator[None]:
     """Say in one sentence where the estimator `name` fails for want of samples that NumPy can read."""
     try:
         yield
-    except (TypeError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
+        path = path_in(X)
+        if path is not None:
+            raise TypeError(f"{name} must be given samples. Got paths, such as {wrap_advice(path)}.") from error
         found = unread_by_numpy(X)
         if found is None or str(error) != found[0]:
             raise

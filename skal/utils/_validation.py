@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_n_instances"]
+__all__ = ["check_n_instances", "shown"]
 
 
 def check_n_instances(n_instances: Any, n_pool: int) -> int:
@@ -22,3 +22,11 @@ def check_n_instances(n_instances: Any, n_pool: int) -> int:
     if n_instances > n_pool:
         raise ValueError(f"n_instances must be at most the size of the pool, {n_pool}. Got {n_instances} instead.")
     return n_instances
+
+
+def shown(value: Any) -> str:
+    """A value in one short line for a message; arrays and other large things by the name of their type."""
+    if isinstance(value, numbers.Integral) and abs(value) >= 10**20:
+        return "a very large integer"
+    is_small = value is None or isinstance(value, (str, bytes, tuple, list, numbers.Number))
+    return " ".join(repr(value).split())[:60] if is_small else type(value).__name__

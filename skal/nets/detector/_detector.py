@@ -81,8 +81,9 @@ class DeepDetector(RepeatableNet):
     detections_per_image : int >= 1 or None, default=None
         Boxes kept at most.
     invalid_boxes : {"skip", "error"}, default="skip"
-        What becomes of boxes in `y` without area, or outside their image (a Dataset's images are not compared): left
-        out, with a warning that counts them, or an error.
+        What becomes of single boxes in `y` without area, or outside their image (a Dataset's images are not compared):
+        left out, with a warning that counts them, or an error. Boxes that as a whole are of another form (fractions of
+        the image, (x, y, width, height), pixels of images of another size) are an error in any case.
     criterion : nn.Module class, default=SumOfLosses
         Called with the dict of losses that the module returns in training; returns a scalar.
     max_epochs : int, default=10
@@ -119,7 +120,8 @@ class DeepDetector(RepeatableNet):
     [0, 1], as torchvision's detectors expect them (they normalize by themselves); unsigned 8-bit integers are divided
     by 255.
     `y` is a list of dicts with "boxes" (n_boxes, 4), x1, y1, x2, y2 in pixels of the image, and "labels" (n_boxes,),
-    numbers or strings; an image without objects has no boxes, and is learned from, too. A Dataset of pairs
+    numbers (0 is a class like any other) or strings; an image without objects has no boxes, and is learned from, too.
+    Other entries ("difficult", "iscrowd") are read by `score` alone: all boxes are trained on. A Dataset of pairs
     (image, target) needs no `y`: it is read once before training, for the classes, and in training each image comes
     with the target of that very read, so that it may augment both.
 
@@ -352,7 +354,7 @@ class DeepDetector(RepeatableNet):
                 self.initialize()
             if self.__dict__.get("classes_inferred_") is None:
                 self.classes_inferred_ = labels
-            coded = [self._coded(boxes, part) for boxes, part in zip(*targets)]
+            coded = [self._coded(boxes, part) for boxes, part in zip(targets.boxes, targets.labels)]
             channels = channels_of(self.module_)
             largest = check_images(X, channels)
             if largest > 16:
@@ -376,8 +378,9 @@ class DeepDetector(RepeatableNet):
     def _code_one(self, target: Any) -> CodedTarget:
         """A target that a Dataset gives in training; `fit` has warned of the boxes that are left out."""
         invalid: Literal["ignore", "error"] = "error" if self.invalid_boxes == "error" else "ignore"
-        boxes, labels = parse_targets([target], 1, invalid_boxes=invalid, name="targets")
-        return self._coded(boxes[0], labels[0])
+        # An augmentation may well leave a sliver of a box.
+        targets = parse_targets([target], 1, invalid_boxes=invalid, form="any", name="targets")
+        return self._coded(targets.boxes[0], targets.labels[0])
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Nothing: `fit` has checked the data."""
@@ -514,7 +517,7 @@ class DeepDetector(RepeatableNet):
         """
         # Before the work of predicting.
         load_pycocotools()
-        parse_targets(y, n_images(X, type(self).__name__), invalid_boxes="ignore")
+        parse_targets(y, n_images(X, type(self).__name__), invalid_boxes="ignore", sizes=image_sizes(X))
         return mean_average_precision(y, self.predict(X))
 
     def _check_ready(self, X: Any) -> None:
