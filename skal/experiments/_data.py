@@ -160,8 +160,8 @@ def _read_images(path: Path, image_size: int) -> tuple[NDArray, NDArray]:
     labels = np.asarray([name for name, files in of_class.items() for _ in files])
     files = ImageFiles([file for part in of_class.values() for file in part], size=image_size)
     images = _room_for(len(files), image_size)
-    for position, file in enumerate(files):
-        images[position] = file
+    for position in range(len(files)):
+        images[position] = files[position]
     return images, labels
 
 

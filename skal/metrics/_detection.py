@@ -127,7 +127,7 @@ def load_pycocotools() -> tuple[Any, Any]:
 
 def _records(targets: Targets, codes: dict[Any, int]) -> list[dict[str, Any]]:
     """Boxes of known classes as pycocotools has them: x, y, width, height."""
-    made = []
+    made: list[dict[str, Any]] = []
     for i, (boxes, labels) in enumerate(zip(targets.boxes, targets.labels)):
         sizes = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64)
         for j, label in enumerate(labels.tolist()):
@@ -150,7 +150,7 @@ def _flagged(
     It passes over a crowd by itself, and objects whose area is out of range, here -1; of these a detection takes one
     each, and so there are as many of a difficult one as there are detections.
     """
-    made = []
+    made: list[dict[str, Any]] = []
     for one in objects:
         i, j = one.pop("from")
         if crowd[i][j]:

@@ -98,7 +98,7 @@ def _one_by_one(y: Any) -> list[Any]:
 
 
 def _has_area(boxes: NDArray) -> NDArray[np.bool_]:
-    return (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
 
 
 def unique_labels(labels: list[NDArray], name: str = "y") -> NDArray | None:

@@ -149,7 +149,7 @@ def _checked_paths(paths: Any) -> list[Any]:
 
 def _checked_size(size: Any) -> Any:
     sides = size if isinstance(size, (tuple, list)) else (size, size)
-    is_number = [isinstance(side, Integral) and not isinstance(side, bool) and side >= 1 for side in sides]
+    is_number = [isinstance(side, Integral) and not isinstance(side, bool) and int(side) >= 1 for side in sides]
     if size is None or (len(sides) == 2 and all(is_number)):
         return tuple(map(int, size)) if isinstance(size, (tuple, list)) else size
     raise ValueError(

@@ -26,7 +26,7 @@ def check_n_instances(n_instances: Any, n_pool: int) -> int:
 
 def shown(value: Any) -> str:
     """A value in one short line for a message; arrays and other large things by the name of their type."""
-    if isinstance(value, numbers.Integral) and abs(value) >= 10**20:
+    if isinstance(value, numbers.Integral) and abs(int(value)) >= 10**20:
         return "a very large integer"
     is_small = value is None or isinstance(value, (str, bytes, tuple, list, numbers.Number))
     return " ".join(repr(value).split())[:60] if is_small else type(value).__name__

@@ -153,3 +153,20 @@ def is_meant(function, parameter, odd):
     }
     curves = {key: ["negatives"] for key in ("n_labels", "scores", "ref_n_labels", "ref_scores")}
     return odd in {**meant, **curves}.get(parameter, [])
+
+
+def test_labels_of_another_kind_than_the_predictions_are_no_0():
+    kwargs = GOOD[corruption_report][0]
+    with pytest.raises(
+        ValueError, match="'y' of corruption_report must hold labels as the estimator predicts them. Got text"
+    ):
+        corruption_report(**{**kwargs, "y": ["0", "0", "1", "1"]})
+
+    class Column(Brightness):
+        def predict(self, X):
+            return super().predict(X)[:, None]
+
+    with pytest.raises(ValueError, match=r"What the estimator of corruption_report predicts .* Got shape \(4, 1\)"):
+        corruption_report(**{**kwargs, "estimator": Column()})
+    with pytest.raises(TypeError, match="'estimator' of corruption_report .* Got the class Brightness"):
+        corruption_report(**{**kwargs, "estimator": Brightness})

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, KFold
@@ -30,6 +31,7 @@ from skal.metrics import mean_average_precision
 from skal.nets import DeepClassifier, DeepDetector, FusionDescriptor
 from skal.nets.detector._module import build_detector
 from skal.pool import view_pool
+from skal.rows import ImageFiles
 from skal.strategies import UFFM, DetectionEntropy, DetectionMargin, EntropySampling, RandomSampling
 
 DATA = Path(os.environ.get("SKAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -890,3 +892,16 @@ def test_score_on_the_shipped_detections_of_voc():
     assert Replay("ssd300_vgg16").score(found, plain) == pytest.approx(0.611, abs=0.005)
     assert sum(sum(one["difficult"]) for one in truth) == 38
     assert mean_average_precision(truth, found) > mean_average_precision(plain, found)
+
+
+def test_a_pool_of_files_of_several_sizes(trained, tmp_path):
+    paths = []
+    for i, image in enumerate(X_TEST):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray((image * 255).round().astype(np.uint8).transpose(1, 2, 0)).save(paths[-1])
+    pool = ImageFiles(paths)
+    read = [sample.numpy() for sample in pool]
+    assert len({image.shape for image in read}) > 1
+    assert same(trained.detect(pool), trained.detect(read))
+    strategy = DetectionEntropy(random_state=0)
+    assert strategy.select(trained, pool, 3)[0].tolist() == strategy.select(trained, read, 3)[0].tolist()

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 
+from skal.experiments import compare
 from skal.learners import ActiveLearner
 from skal.nets import DeepClassifier, DeepDetector
 from skal.rows import ImageFiles, drop_rows, is_finite, n_rows, net_input, row_blocks, row_keys, stack_rows, take_rows
@@ -367,6 +368,14 @@ class TestPools:
         array = np.stack([image.numpy() for image in pool])
         expected = net().fit(array, y).predict_proba(array)
         np.testing.assert_allclose(net().fit(pool, y).predict_proba(pool), expected, rtol=1e-6)
+
+    def test_compare(self, files):
+        pool, y = ImageFiles(2 * files, size=4), [0, 1] * 6
+        kwargs = {"n_initial": 4, "n_instances": 2, "n_queries": 1, "seeds": 1, "test_size": 4}
+        found = compare([MarginSampling()], net(), pool, y, **kwargs).results
+        array = np.stack([image.numpy() for image in pool])
+        expected = compare([MarginSampling()], net(), array, y, **kwargs).results
+        assert found["accuracy"].tolist() == expected["accuracy"].tolist()
 
     def test_a_broken_file_is_named_and_leaves_the_learner(self, files):
         pool = ImageFiles(files, size=4)
