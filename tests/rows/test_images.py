@@ -371,7 +371,7 @@ class TestPools:
 
     def test_compare(self, files):
         pool, y = ImageFiles(2 * files, size=4), [0, 1] * 6
-        kwargs = {"n_initial": 4, "n_instances": 2, "n_queries": 1, "seeds": 1, "test_size": 4}
+        kwargs = {"n_initial": 4, "n_instances": 2, "n_queries": 1, "seeds": 1, "test_size": 0.25}
         found = compare([MarginSampling()], net(), pool, y, **kwargs).results
         array = np.stack([image.numpy() for image in pool])
         expected = compare([MarginSampling()], net(), array, y, **kwargs).results
