@@ -174,7 +174,7 @@ def test_a_list_of_dicts():
 
 @pytest.mark.parametrize("paths", [["a.png", "b.png"], [Path("a"), Path("b")]])
 def test_paths_are_refused(paths):
-    with pytest.raises(TypeError, match=r"wrap them, skal\.rows\.ImageFiles\(paths\)"):
+    with pytest.raises(TypeError, match="wrap them, skal.rows.ImageFiles"):
         make().fit(paths, [0, 1])
 
 
