@@ -1,4 +1,4 @@
-"""Results on disk: finished runs survive a crash, runs of different settings never mix, one comparison writes at a time."""
+"""Results on disk: finished runs survive a crash, settings never mix, one comparison writes at a time."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ class ResultStore:
             return FileLock(self.folder / _LOCK)
         except LockHeldError as holder:
             raise ResultsLockedError(
-                f"The results folder '{self.folder}' is in use: it is {holder}. Wait for that comparison to end, or use "
-                "another out folder."
+                f"The results folder '{self.folder}' is in use: it is {holder}. Wait for that comparison to end, or "
+                "use another out folder."
             ) from holder
 
     def _open(self) -> None:
@@ -133,7 +133,9 @@ class ResultStore:
         """Compare the stored settings with these; returns the stored strategies."""
         if not self._settings_path.exists():
             if self.results_path.exists():
-                raise ValueError(f"'{self.folder}' holds results, but no settings.json that tells what they are of. {_ELSE}")
+                raise ValueError(
+                    f"'{self.folder}' holds results, but no settings.json that tells what they are of. {_ELSE}"
+                )
             return {}
         try:
             stored = json.loads(self._settings_path.read_bytes())

@@ -22,8 +22,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
+import cloudpickle
 import numpy as np
-from joblib.externals import cloudpickle
 
 __all__ = ["WorkerDiedError", "run_in_processes", "serve"]
 
