@@ -62,8 +62,8 @@ def named_strategies(strategies: Mapping[str, Any] | Iterable[Any]) -> tuple[dic
                 raise ValueError(f"'strategies' of compare must have distinct names. Got {name} twice; pass a dict.")
             named[name] = strategy
     for name, strategy in named.items():
-        if not (isinstance(name, str) and name.strip()):
-            raise TypeError(f"The names of 'strategies' of compare must be texts that are not empty. Got {name!r}.")
+        if not (isinstance(name, str) and name.strip() and name.isprintable()):
+            raise TypeError(f"The names of 'strategies' of compare must be printable texts, not empty. Got {name!r}.")
         is_learner = isinstance(strategy, ActiveLearner)
         if inspect.isclass(strategy) or not (callable(strategy) or hasattr(strategy, "select") or is_learner):
             raise TypeError(

@@ -206,11 +206,12 @@ def _rows(text: str, path: Path) -> Iterator[tuple[Run | None, Row | None]]:
     # Not pandas' reader: whether its floats are exact depends on its version.
     reader = csv.reader(io.StringIO(text, newline=""))
     cut = None if text.endswith("\n") else len(text.splitlines())
+    if text.partition("\n")[0].rstrip("\r") != ",".join(COLUMNS) or cut == 1:
+        raise ValueError(
+            f"'{path}' cannot be read as results of a comparison: its columns must be {', '.join(COLUMNS)}. {_ELSE}"
+        )
+    next(reader)
     try:
-        if next(reader, None) != COLUMNS or cut == 1:
-            raise ValueError(
-                f"'{path}' cannot be read as results of a comparison: its columns must be {', '.join(COLUMNS)}. {_ELSE}"
-            )
         for values in reader:
             row = _read_row(values)
             named = len(values) > 1 and values[1].isdecimal() and len(values[1]) < 20
