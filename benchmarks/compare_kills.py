@@ -34,6 +34,7 @@ from skal.cli import main  # noqa: E402
 N_QUERIES, N_RUNS = 3, 12
 SIZES = ["--n-initial", "10", "--n-queries", str(N_QUERIES), "--n-instances", "4", "--seeds", str(N_RUNS // 3)]
 COMMAND = ["compare", "--strategies", "EntropySampling,MarginSampling", *SIZES]
+BEFORE = 99
 KEYS = ("strategy", "seed", "round", "n_labels", "accuracy", "imbalance")
 
 
@@ -42,13 +43,16 @@ def start(data, out, n_jobs, log):
     pid = os.fork()
     if pid:
         return pid
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    with open(log, "wb") as file:
-        os.dup2(file.fileno(), 2)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.argv = ["skal", *COMMAND, "--data", str(data), "--n-jobs", str(n_jobs), "--out", str(out)]
-    os._exit(main())
+    code = BEFORE  # what a signal finds as long as this is not the command yet
+    try:
+        os.setsid()
+        with open(log, "wb") as file:
+            os.dup2(file.fileno(), 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.argv = ["skal", *COMMAND, "--data", str(data), "--n-jobs", str(n_jobs), "--out", str(out)]
+        code = main()
+    finally:
+        os._exit(code)
 
 
 def finish(pid):
@@ -120,8 +124,8 @@ def signals(number, n_signals, n_jobs, data, whole, top, rng, counts):
             after = table(out)
             check(all(len(run) == N_QUERIES + 1 for run in after.values()), f"{kind}: half a run is left", counts)
             check(all(after.get(key) == run for key, run in before.items()), f"{kind}: a run was lost", counts)
-            if code == 0:
-                counts[f"{kind}: came too late"] += 1
+            if code in (0, BEFORE):
+                counts[f"{kind}: came too {'early' if code else 'late'}"] += 1
             elif number == signal.SIGKILL:
                 check(code == -number, f"{kind}: exit code {code}", counts)
                 counts[f"{kind}: killed"] += 1

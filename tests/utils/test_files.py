@@ -102,14 +102,13 @@ class TestLock:
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
     def test_a_fork_has_no_part_in_it(self, tmp_path):
         """As a DataLoader's process: it goes on for a while after the one that holds the lock was killed."""
-        fork = (
-            "import os, signal; child = os.fork()\n"
-            "if child: print(child, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
-            "signal.pause()"
-        )
+        fork = "import os, signal; os.fork() or print(os.getpid(), flush=True); signal.pause()"
         holder = subprocess.Popen([sys.executable, "-c", HOLD + fork, tmp_path / "lock"], stdout=-1, text=True)
         assert holder.stdout.readline() == "held\n"
         child = int(holder.stdout.readline())
+        with pytest.raises(LockHeldError):
+            FileLock(tmp_path / "lock")
+        holder.kill()
         holder.wait()
         try:
             FileLock(tmp_path / "lock").close()
