@@ -2,7 +2,15 @@
 
 from sklearn.exceptions import NotFittedError
 
-__all__ = ["ColdStartWarning", "ModelNotFittedError", "PoolCapabilityError", "SkalError", "TrainingDivergedError"]
+__all__ = [
+    "ColdStartWarning",
+    "ModelNotFittedError",
+    "PoolCapabilityError",
+    "ResultsError",
+    "ResultsLockedError",
+    "SkalError",
+    "TrainingDivergedError",
+]
 
 
 class SkalError(Exception):
@@ -30,6 +38,14 @@ class ModelNotFittedError(SkalError, NotFittedError):
 
 class TrainingDivergedError(SkalError, ArithmeticError):
     """A network's loss became NaN or infinite in training."""
+
+
+class ResultsError(SkalError, OSError):
+    """The results folder of a comparison cannot be read or written."""
+
+
+class ResultsLockedError(ResultsError):
+    """Another comparison is writing into the results folder; the message names its host and process."""
 
 
 class ColdStartWarning(UserWarning):

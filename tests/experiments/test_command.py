@@ -8,11 +8,11 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import skal.experiments._cli as cli
+from skal.experiments._cli import main
 from sklearn.datasets import make_classification
 
-import skal.experiments._cli as cli
 from skal import __version__
-from skal.experiments._cli import main
 
 SIZES = ["--n-initial", "5", "--n-queries", "2", "--n-instances", "3", "--seeds", "2", "--n-jobs", "1"]
 
