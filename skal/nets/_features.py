@@ -14,9 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..rows import batch_keys
+from ..rows import FeatureStore, batch_keys
 from ..utils._arrays import blocks
-from ..utils._store import FeatureStore
 
 __all__ = ["STORE", "FeatureStore", "backbone_features", "fingerprint", "parse_bytes"]
 

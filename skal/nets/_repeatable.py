@@ -22,9 +22,9 @@ from ..models import interrupts_pass
 from ..utils._compat import BatchNorm, trained_parts
 from ..utils._random import make_generator, sklearn_seed
 from ..utils._torch import put_back_in_child, resolve_device, torch_rng
-from ..utils._unchanged import unchanged_on_error
 from ._labels import sorted_labels
 from ._params import NET_CONSTRAINTS, check_net_params, made
+from ._unchanged import unchanged_on_error
 
 __all__ = ["RepeatableClassifier", "RepeatableNet"]
 

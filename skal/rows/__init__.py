@@ -24,8 +24,10 @@ from ._images import ImageFiles, path_in, wrap_advice
 from ._keys import batch_keys
 from ._labels import plain_labels
 from ._net_input import net_input
+from ._store import FeatureStore
 
 __all__ = [
+    "FeatureStore",
     "ImageFiles",
     "as_dense",
     "batch_keys",

@@ -194,8 +194,9 @@ class TestCompare:
         script.write_text(
             "import os, sys, time\n"
             "from skal.experiments._workers import run_in_processes\n"
+            "PIDS = sys.argv[1]\n"
             "def work(i):\n"
-            "    with open(sys.argv[1], 'a') as file: file.write(f'{os.getpid()}\\n')\n"
+            "    with open(PIDS, 'a') as file: file.write(f'{os.getpid()}\\n')\n"
             "    time.sleep(3600)\n"
             "list(run_in_processes(work, [(0,), (1,)], 2, 1))\n"
         )

@@ -27,7 +27,7 @@ from skal.exceptions import PoolCapabilityError, SkalError
 from skal.learners import ActiveLearner
 from skal.meta import ActiveLearningClassifier
 from skal.nets import DeepClassifier
-from skal.rows import row_keys
+from skal.rows import FeatureStore, row_keys
 from skal.strategies import (
     DECERN,
     UFFM,
@@ -44,7 +44,6 @@ from skal.strategies import (
 from skal.strategies._parts._descriptors import Descriptor
 from skal.strategies._patra_bruzzone import first_of_each
 from skal.testing import FakePool
-from skal.utils._store import FeatureStore
 
 WRAPPERS = pytest.mark.parametrize("cls", [UFFM, PatraBruzzone])
 

@@ -88,7 +88,11 @@ def test_combined_distances_in_blocks(monkeypatch):
 @pytest.mark.parametrize(
     ("X", "Y", "message"),
     [
-        ([1.0, 2.0], None, r"'X' of combined_distances must be a finite array of shape \(n, d\). Got shape \(2,\)"),
+        (
+            [1.0, 2.0],
+            None,
+            r"'X' of combined_distances must be a finite array of shape \(n, d\), not empty. Got shape \(2,\)",
+        ),
         ([[1.0, np.nan]], None, "with NaN or infinity"),
         ([[1.0]], [[1.0, 2.0]], "must have the same number of features. Got 1 and 2"),
         ([[]], None, "Got shape"),

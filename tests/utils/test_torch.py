@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from skal.nets import DeepClassifier
-from skal.utils._store import FeatureStore
+from skal.rows import FeatureStore
 from skal.utils._torch import torch_rng
 
 

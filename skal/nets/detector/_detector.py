@@ -20,11 +20,11 @@ from ...exceptions import PoolCapabilityError, TrainingDivergedError
 from ...metrics import load_pycocotools, mean_average_precision, parse_targets, unique_labels
 from ...utils._compat import BatchNorm, HasMethods, Interval, StrOptions, plain_module, set_training
 from ...utils._torch import kept_modes, torch_rng
-from ...utils._unchanged import unchanged_on_error
 from .._backbone import channels_of, check_weights
 from .._labels import check_classes, encode, match_classes, sorted_labels
 from .._params import NET_CONSTRAINTS
 from .._repeatable import RepeatableNet
+from .._unchanged import unchanged_on_error
 from ._data import (
     CodedTarget,
     DetectionData,

@@ -21,9 +21,9 @@ from ...utils._arrays import blocks, l2_normalize, top_k
 from ...utils._compat import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from ...utils._random import make_generator, sklearn_seed
 from ...utils._torch import torch_rng
-from ...utils._unchanged import unchanged_on_error
 from .._backbone import build_module, check_weights
 from .._params import check_device
+from .._unchanged import unchanged_on_error
 from ._feature_maps import Preparation, check_layers, common_size, feature_maps, map_sizes, smallest_map
 
 __all__ = ["FusionDescriptor"]

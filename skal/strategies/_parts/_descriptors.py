@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ...models import interrupts_pass
-from ...rows import row_keys, take_rows
-from ...utils._store import FeatureStore
+from ...rows import FeatureStore, row_keys, take_rows
 
 __all__ = ["Descriptor", "descriptors_of"]
 

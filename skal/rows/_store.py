@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ._locks import short_lock
+from ..utils._locks import short_lock
 
 __all__ = ["FeatureStore"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skal.utils._store import FeatureStore
+from skal.rows import FeatureStore
 
 
 def rows(*numbers):
