@@ -144,8 +144,9 @@ class ActiveLearner(ModALActiveLearner):
         self._fit_kwargs = fit_kwargs
         self._check_fit_kwargs(fit_kwargs)
         if X_training is not None:
-            self._begin_with(self._checked(X_training, y_training))
-            self._fit_to_known(bootstrap=bootstrap_init, **fit_kwargs)
+            with unchanged_on_error(self.estimator, self.random_state):
+                self._begin_with(self._checked(X_training, y_training))
+                self._fit_to_known(bootstrap=bootstrap_init, **fit_kwargs)
         elif y_training is not None:
             raise ValueError("y_training was given without X_training.")
 

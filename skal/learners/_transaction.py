@@ -144,8 +144,11 @@ class Snapshot:
             if one.dtype == object:
                 held += np.asarray(one).ravel().tolist()
         elif isinstance(one, torch.Tensor):
-            if not one.is_inference():
-                numbers = None if self._is_large(one.numel() * one.element_size()) else one.detach().clone()
+            # By `data`, since a lazy parameter allows no more.
+            numbers = one.data
+            if not numbers.is_inference():
+                is_large = self._is_large(numbers.numel() * numbers.element_size())
+                numbers = None if is_large else numbers.clone()
                 gradient = one.grad if one.is_leaf else None
                 self._keep(one, _set_tensor, (type(one), one.requires_grad, numbers, gradient))
                 held.append(gradient)
@@ -183,7 +186,7 @@ class Snapshot:
         if not is_ours and any(isinstance(value, _ALIVE) for value in held):
             return []
         if own is not None:
-            self._keep(one, _set_attributes, own)
+            self._keep(one, _set_object, (type(one), own))
         if _slots(type(one)):
             self._keep(one, _set_slots, filled)
         return held
@@ -237,6 +240,14 @@ def _set_slots(one: Any, filled: dict[str, Any]) -> None:
             slot.__delete__(one)
 
 
+def _set_object(one: Any, state: tuple[type, dict[str, Any]]) -> None:
+    kind, own = state
+    if type(one) is not kind:
+        # A lazy module, which has become an ordinary one.
+        one.__class__ = kind
+    _set_attributes(one, own)
+
+
 def _set_attributes(one: Any, own: dict[str, Any]) -> None:
     vars(one).clear()
     vars(one).update(own)
@@ -278,7 +289,7 @@ def _set_tensor(one: torch.Tensor, state: tuple[type, bool, torch.Tensor | None,
         else:
             one.data = numbers.clone()
     if one.is_leaf:
-        one.requires_grad_(requires_grad)
+        one.requires_grad = requires_grad
         one.grad = gradient
 
 
