@@ -7,7 +7,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from ..rows import check_training_data, n_rows, net_input, own_labels, plain_lab
 from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
 from ..utils._random import make_generator
 from ._labels import LabeledSet, is_one_label
-from ._transaction import attributes_kept_on_error, put_back, snapshot
+from ._transaction import LARGEST_IN_QUERY, Snapshot, unchanged_on_error
 
 __all__ = ["ActiveLearner"]
 
@@ -144,8 +144,9 @@ class ActiveLearner(ModALActiveLearner):
         self._fit_kwargs = fit_kwargs
         self._check_fit_kwargs(fit_kwargs)
         if X_training is not None:
-            self._begin_with(self._checked(X_training, y_training))
-            self._fit_to_known(bootstrap=bootstrap_init, **fit_kwargs)
+            with unchanged_on_error(self.estimator, self.random_state):
+                self._begin_with(self._checked(X_training, y_training))
+                self._fit_to_known(bootstrap=bootstrap_init, **fit_kwargs)
         elif y_training is not None:
             raise ValueError("y_training was given without X_training.")
 
@@ -172,13 +173,14 @@ class ActiveLearner(ModALActiveLearner):
         scores : ndarray of shape (n_instances,)
             Only with ``return_metrics=True``; None, with a warning, where a foreign strategy gives none.
         """
-        result = self._ask(X_pool, query_args, query_kwargs)
-        if len(result) == 3:
-            query_idx, instances, scores = result
-        else:
-            query_idx, scores = result
-            instances = take_rows(X_pool, query_idx)
-        self._has_query = True
+        with unchanged_on_error(self, largest=LARGEST_IN_QUERY, leave=(self.X_training, self.y_training)):
+            result = self._ask(X_pool, query_args, query_kwargs)
+            if len(result) == 3:
+                query_idx, instances, scores = result
+            else:
+                query_idx, scores = result
+                instances = take_rows(X_pool, query_idx)
+            self._has_query = True
         if not return_metrics:
             return query_idx, instances
         if scores is None:
@@ -279,8 +281,8 @@ class ActiveLearner(ModALActiveLearner):
             self._labels, (self.round, self._has_query, untaught) = self._labels.without_last()
             if len(self._labels):
                 self._fit_to_known(bootstrap=bootstrap, **fit_kwargs)
-            elif untaught[0].part is self.estimator:
-                put_back(untaught)
+            elif untaught.root is self.estimator:
+                untaught.put_back()
             else:
                 self.estimator = clone(self.estimator)
         return self
@@ -356,7 +358,7 @@ class ActiveLearner(ModALActiveLearner):
     def _add_training_data(self, X: Any, y: Any) -> None:
         new = self._checked(X, y)
         # Without labels there is nothing to train on again, so that `undo` needs the estimator as it is now.
-        untaught = None if len(self._labels) else [one._replace(state=one.copies) for one in snapshot(self.estimator)]
+        untaught = None if len(self._labels) else Snapshot(self.estimator)
         before = (self.round, self._has_query, untaught)
         self._labels = self._labels.with_lesson(new.X, new.y, copies=self._copies(new.X, new.y), before=before)
 
@@ -476,13 +478,6 @@ class ActiveLearner(ModALActiveLearner):
             if (not takes_any and key not in accepted) or (takes_any and resembles):
                 raise TypeError(unknown_keyword(type(self).__name__, key, own))
 
-    @contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        """Put the learner and its estimator back as they were where the block fails."""
-        saved = snapshot(self.estimator)
-        with attributes_kept_on_error(self):
-            try:
-                yield
-            except BaseException:
-                put_back(saved)
-                raise
+    def _unchanged_on_error(self) -> AbstractContextManager[None]:
+        """All or nothing, in what may train; the labelled data are the user's, and never written to."""
+        return unchanged_on_error(self, leave=(self.X_training, self.y_training))

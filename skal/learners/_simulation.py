@@ -17,7 +17,7 @@ from ..rows import n_rows, take_rows
 from ..strategies import RandomSampling
 from ..utils._random import make_generator, sklearn_seed
 from ._active_learner import ActiveLearner
-from ._transaction import attributes_kept_on_error
+from ._transaction import LARGEST_IN_QUERY, unchanged_on_error
 
 __all__ = ["Round", "learner_from", "simulate"]
 
@@ -180,11 +180,13 @@ def _rounds(
     fit_params: dict[str, Any],
 ) -> Iterator[Round]:
     labeled = np.empty(0, dtype=np.int64)
+    # A learner of skal's sees to what `teach` trains.
+    largest = LARGEST_IN_QUERY if isinstance(learner, ActiveLearner) else None
     for round_ in range(0 if initial is not None or n_initial else 1, 1 + n_queries):
         if len(rest) == 0:
             return
         started = perf_counter()
-        with attributes_kept_on_error(learner):
+        with unchanged_on_error(learner, largest=largest):
             if getattr(learner, "n_rounds", None) is None:
                 learner.n_rounds = 1 + n_queries
             if round_ > 0:
