@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rows import as_dense, like, working_dtype
+from ..utils._validation import shown
 
 __all__ = ["Clip", "check_epsilon", "check_in_range", "check_weight_of_loss", "fgsm", "gradient_model", "parse_clip"]
 
@@ -20,7 +21,7 @@ def check_epsilon(epsilon: Any, by: str) -> float:
     """`epsilon` as a float >= 0."""
     if not _is_real(epsilon) or not 0 <= epsilon < np.inf:
         raise ValueError(
-            f"The 'epsilon' parameter of {by} must be a finite number of 0 or more. Got {epsilon!r} instead."
+            f"The 'epsilon' parameter of {by} must be a finite number of 0 or more. Got {shown(epsilon)} instead."
         )
     return float(epsilon)
 
@@ -30,7 +31,7 @@ def check_weight_of_loss(weight: Any, by: str) -> float:
     if not _is_real(weight) or not 0 <= weight <= 1:
         raise ValueError(
             f"The 'adversarial_weight' parameter of {by} must be a float in the range [0.0, 1.0]. "
-            f"Got {weight!r} instead."
+            f"Got {shown(weight)} instead."
         )
     return float(weight)
 
@@ -46,7 +47,7 @@ def parse_clip(clip: Any, by: str) -> Clip:
     if not (_is_real(low) and _is_real(high) and np.isfinite(low) and np.isfinite(high) and low < high):
         raise ValueError(
             f"The 'clip' parameter of {by} must be None or a pair (low, high) of numbers with low < high. "
-            f"Got {clip!r} instead."
+            f"Got {shown(clip)} instead."
         )
     return float(low), float(high)
 

@@ -108,6 +108,8 @@ def n_rows(X: Any) -> int:
     TypeError
         `X` is no collection of samples: a scalar, one text, an iterable without a length.
     """
+    if X is None or isinstance(X, type):
+        raise TypeError(f"Expected a collection of samples. Got {'None' if X is None else f'the class {X.__name__}'}.")
     shape = getattr(X, "shape", None)
     if shape is not None and len(shape) == 0:
         raise TypeError(f"Expected a collection of samples. Got a scalar {type(X).__name__} instead.")

@@ -18,11 +18,13 @@ from sklearn.utils._param_validation import (
     InvalidParameterError,
     RealNotInt,
     StrOptions,
-    validate_parameter_constraints,
 )
+from sklearn.utils._param_validation import validate_parameter_constraints as _validate
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.nn.modules.dropout import _DropoutNd as Dropout
+
+from ._validation import shown
 
 __all__ = [
     "STRATEGIES_RETURN_PAIRS",
@@ -62,6 +64,16 @@ def param_names(owner: Any) -> list[str]:
 def parameter_constraints(owner: Any) -> dict[str, list[Any]]:
     """What a scikit-learn estimator, or its class, says of the values of its parameters."""
     return owner._parameter_constraints
+
+
+def validate_parameter_constraints(constraints: dict[str, list[Any]], params: dict[str, Any], caller_name: str) -> None:
+    """scikit-learn's check of parameters, which shows a wrong value on one short line."""
+    for name, value in params.items():
+        try:
+            _validate(constraints, {name: value}, caller_name=caller_name)
+        except InvalidParameterError as error:
+            must = str(error).partition(" Got ")[0]
+            raise InvalidParameterError(f"{must} Got {shown(value)} instead.") from None
 
 
 # -- skorch and torch ------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import re
+import signal
 import traceback
 import warnings
 from collections import Counter
@@ -26,6 +27,7 @@ CLEAR = (ValueError, TypeError, SkalError, NotFittedError)
 # Subclasses of the clear ones that come from Python's machinery.
 UNCLEAR = (UnicodeError, np.linalg.LinAlgError)
 LONGEST = 400
+SECONDS = 20  # that no case may take
 MACHINERY = re.compile(
     r"object has no attribute|mat1|broadcast|unhashable|subscriptable|cannot convert|dtype\('|out of (range|bounds)|"
     r"NoneType|positional argument|truth value|setting an array element|not iterable|int\(\)|Errno 17|inhomogeneous|"
@@ -36,6 +38,24 @@ MACHINERY = re.compile(
 
 class Violation(AssertionError):
     """A call broke a rule."""
+
+
+class Endless(BaseException):
+    """A call took too long."""
+
+
+@contextlib.contextmanager
+def time_limit():
+    def stop(signum, frame):
+        raise Endless
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Fault:
@@ -94,7 +114,7 @@ def fingerprint(value):
 
 def generators():
     """State of the global random generators."""
-    name, keys, *rest = np.random.get_state()
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002
     return name, keys.tobytes(), *rest, torch.get_rng_state().numpy().tobytes(), random.getstate()
 
 
@@ -124,6 +144,8 @@ def wrong_with(error, faults):
         return None
     if any(fault.calls >= fault.at for fault in faults):
         return f"the injected fault came out as {type(error).__name__}: {error}"
+    if isinstance(error, Endless):
+        return f"no end within {SECONDS} seconds"
     if passed_through(error):
         return None
     words = f"{type(error).__name__}: {error}"
@@ -171,8 +193,9 @@ def check_call(where, call, how="", *, unchanged=(), after_error=(), faults=(), 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            answer = call()
-        except (Exception, KeyboardInterrupt) as raised:
+            with time_limit():
+                answer = call()
+        except (Exception, KeyboardInterrupt, Endless) as raised:
             error = raised
     problems = []
     if error is not None:

@@ -58,8 +58,24 @@ def test_teach(model, first, second, kind, only_new):
     )
 
 
-POSITIONS = {"first": 0, "last": -1, "array": np.array([1, 2]), "outside": 99, "twice": [1, 1], "word": "a", "None": None}
-POSITIONS |= {"float": 1.0, "bool": True, "mask": np.arange(12) < 3, "empty": [], "2-D": [[1]], "NaN": np.nan, "far": 10**30}
+POSITIONS = {
+    "first": 0,
+    "last": -1,
+    "array": np.array([1, 2]),
+    "outside": 99,
+    "twice": [1, 1],
+    "word": "a",
+    "None": None,
+}
+POSITIONS |= {
+    "float": 1.0,
+    "bool": True,
+    "mask": np.arange(12) < 3,
+    "empty": [],
+    "2-D": [[1]],
+    "NaN": np.nan,
+    "far": 10**30,
+}
 
 
 @fuzz(4, model=a_model, kind=some_labels, position=st.sampled_from(sorted(POSITIONS)), first=some_labels)
@@ -72,9 +88,7 @@ def test_relabel_and_undo(model, kind, position, first):
     new = labels.KINDS[kind](y[: np.size(POSITIONS[position]) or 1])
     how = in_words(model, kind, position, first)
     check_call("ActiveLearner.undo", learner.undo, how, after_error=[learner], must="refuse")
-    check_call(
-        "ActiveLearner.relabel", lambda: learner.relabel(POSITIONS[position], new), how, after_error=[learner]
-    )
+    check_call("ActiveLearner.relabel", lambda: learner.relabel(POSITIONS[position], new), how, after_error=[learner])
 
 
 LEARNER_PARAMS = ["estimator", "query_strategy", "X_training", "y_training", "bootstrap_init", "on_transformed"]

@@ -91,7 +91,12 @@ def boxes(n):
 IMAGES = np.random.default_rng(0).uniform(size=(6, 3, 4, 4))
 FINE = {
     "area_under_learning_curve": {"n_labels": [1, 2, 4], "scores": [0.1, 0.5, 0.6]},
-    "label_savings": {"n_labels": [1, 2, 4], "scores": [0.1, 0.5, 0.6], "ref_n_labels": [1, 4], "ref_scores": [0.1, 0.6]},
+    "label_savings": {
+        "n_labels": [1, 2, 4],
+        "scores": [0.1, 0.5, 0.6],
+        "ref_n_labels": [1, 4],
+        "ref_scores": [0.1, 0.6],
+    },
     "retrieval_map": {"descriptors": IMAGES.reshape(6, -1), "y": [0, 0, 1, 1, 2, 2]},
     "mean_average_precision": {"y_true": boxes(3), "y_pred": boxes(3)},
     "combined_distances": {"X": IMAGES.reshape(6, -1), "Y": IMAGES.reshape(6, -1)[:2]},
