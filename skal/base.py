@@ -27,7 +27,7 @@ from .utils._compat import (
     validate_parameter_constraints,
 )
 from .utils._random import make_generator
-from .utils._validation import check_n_instances
+from .utils._validation import check_n_instances, shown
 
 __all__ = [
     "HasMethods",
@@ -261,7 +261,9 @@ class QueryStrategy(BaseEstimator, ABC):
                 setattr(twin, name, inner.with_params(rest_params))
             elif not hasattr(inner, "get_params"):
                 key = f"{name}__{next(iter(rest_params))}"
-                raise TypeError(f"{key!r} needs a {name!r} of {self.__name__} with parameters. Got {inner!r} instead.")
+                raise TypeError(
+                    f"{key!r} needs a {name!r} of {self.__name__} with parameters. Got {shown(inner)} instead."
+                )
             else:
                 setattr(twin, name, clone(inner).set_params(**rest_params))
         return twin
@@ -332,7 +334,7 @@ def unknown_keyword(owner: str, key: str, valid: list[str], also: tuple[str, ...
     """What to say of an unknown keyword, with the likely one of `valid`, or of `also`, which the call has besides."""
     close = difflib.get_close_matches(key, [name for name in (*valid, *also) if name != key], n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{owner} has no parameter {key!r}.{hint} Valid parameters are {sorted(valid)}."
+    return f"{owner} has no parameter {shown(key)}.{hint} Valid parameters are {sorted(valid)}."
 
 
 def make_query_function(strategy_class: type[QueryStrategy], name: str) -> Callable[..., Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from .rows import check_finite, feature_shape, n_rows, plain_labels, read_by, ro
 from .utils._compat import BaseCommittee, BaseLearner
 from .utils._memory import Memory
 from .utils._random import make_generator
+from .utils._validation import shown
 
 __all__ = ["Memory", "PoolView", "view_pool"]
 
@@ -524,7 +525,7 @@ class PoolView:
     @cached_property
     def _one_class(self) -> Any:
         """The label of all labelled samples, where they have one in common."""
-        y = np.asarray(self._y_training)
+        y = _one_column(self._y_training)
         return y.flat[0] if y.size and np.all(y == y.flat[0]) else None
 
 
@@ -575,8 +576,18 @@ def _allows_nan(estimator: Any) -> bool:
 
 def _one_column(y: Any) -> NDArray:
     """Labels `(n,)`, also of a column of them or a frame of one column."""
-    labels = np.asarray(plain_labels(y))
-    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    try:
+        labels = np.asarray(plain_labels(y))
+    except ValueError:  # of a ragged list
+        labels = np.empty((len(y), 0))
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or any(isinstance(label, (Mapping, list, tuple, set)) for label in labels[:1].tolist()):
+        raise ValueError(
+            "The labelled data must have one label for each sample, in one dimension. "
+            f"Got {shown(labels[0].tolist()) if labels.size else 'several or none'} for the first."
+        )
+    return labels
 
 
 def _shape_words(shape: tuple[int, ...]) -> str:

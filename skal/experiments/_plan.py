@@ -16,6 +16,7 @@ from .. import strategies as catalogue
 from ..learners import ActiveLearner
 from ..rows import is_finite, n_rows, plain_labels
 from ..strategies import UFFM, RandomSampling
+from ..utils._validation import shown
 
 __all__ = [
     "Data",
@@ -63,11 +64,11 @@ def named_strategies(strategies: Mapping[str, Any] | Iterable[Any]) -> tuple[dic
             named[name] = strategy
     for name, strategy in named.items():
         if not (isinstance(name, str) and name.strip() and name.isprintable()):
-            raise TypeError(f"The names of 'strategies' of compare must be printable texts, not empty. Got {name!r}.")
+            raise TypeError(f"Names of 'strategies' of compare must be printable texts, not empty. Got {shown(name)}.")
         is_learner = isinstance(strategy, ActiveLearner)
         if inspect.isclass(strategy) or not (callable(strategy) or hasattr(strategy, "select") or is_learner):
             raise TypeError(
-                f"Strategy '{name}' of compare must be a strategy object or function. Got {strategy!r}"
+                f"Strategy '{name}' of compare must be a strategy object or function. Got {shown(strategy)}"
                 f"{_instead(strategy)}."
             )
         if is_learner:
@@ -88,7 +89,7 @@ def _listed(strategies: Any) -> list[Any]:
     if single or not isinstance(strategies, Iterable):
         raise TypeError(
             "'strategies' of compare must be a list of strategies, or a dict of them by name. "
-            f"Got {strategies!r}{_instead(strategies)}."
+            f"Got {shown(strategies)}{_instead(strategies)}."
         )
     return list(strategies)
 
@@ -111,7 +112,7 @@ def _name(strategy: Any) -> str:
 def check_learner(learner: Any) -> None:
     """A template is a learner, not its class."""
     if learner is not None and not isinstance(learner, ActiveLearner):
-        raise TypeError(f"'learner' of compare must be an ActiveLearner or None. Got {learner!r}.")
+        raise TypeError(f"'learner' of compare must be an ActiveLearner or None. Got {shown(learner)}.")
 
 
 def notes_on(named: Mapping[str, Any]) -> list[str]:
@@ -138,7 +139,7 @@ def check_estimator(estimator: Any) -> None:
             f"'estimator' of compare must be an instance, such as {estimator.__name__}(). Got the class itself."
         )
     if not all(hasattr(estimator, name) for name in ("fit", "predict", "get_params")):
-        raise TypeError(f"'estimator' of compare must be a classifier of scikit-learn's kind. Got {estimator!r}.")
+        raise TypeError(f"'estimator' of compare must be a classifier of scikit-learn's kind. Got {shown(estimator)}.")
 
 
 def check_seeds(seeds: int | Iterable[int]) -> list[int]:
@@ -155,7 +156,7 @@ def check_n_jobs(n_jobs: Any) -> int:
     """How many runs go on at the same time."""
     if n_jobs is not None and (not _is_integer(n_jobs) or n_jobs == 0):
         raise ValueError(
-            f"'n_jobs' of compare must be a number of processes, -1 for one per core, or None. Got {n_jobs!r}."
+            f"'n_jobs' of compare must be a number of processes, -1 for one per core, or None. Got {shown(n_jobs)}."
         )
     return max(1, joblib.effective_n_jobs(n_jobs))
 
@@ -196,11 +197,11 @@ def check_plan(plan: Plan, data: Data) -> Plan:
         if name == "pool_size" and value is None:
             continue
         if not _is_integer(value) or value < lowest:
-            raise ValueError(f"'{name}' of compare must be an integer >= {lowest}. Got {value!r}.")
+            raise ValueError(f"'{name}' of compare must be an integer >= {lowest}. Got {shown(value)}.")
     n_pool = len(data.y)
     if data.y_test is None:
         if not (isinstance(plan.test_size, Real) and 0 < plan.test_size < 1):
-            raise ValueError(f"'test_size' of compare must be a share in (0, 1). Got {plan.test_size!r}.")
+            raise ValueError(f"'test_size' of compare must be a share in (0, 1). Got {shown(plan.test_size)}.")
         counts = np.unique(data.y, return_counts=True)[1]
         n_test = int(np.ceil(plan.test_size * n_pool))
         n_pool -= n_test

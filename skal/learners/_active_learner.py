@@ -25,6 +25,7 @@ from ..pool import Memory
 from ..rows import check_training_data, n_rows, net_input, own_labels, plain_labels, read_by, take_rows
 from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
 from ..utils._random import make_generator
+from ..utils._validation import shown
 from ._labels import LabeledSet, is_one_label
 from ._transaction import LARGEST_IN_QUERY, Snapshot, unchanged_on_error
 
@@ -131,9 +132,9 @@ class ActiveLearner(ModALActiveLearner):
                 f"did you mean {query_strategy.__name__}()?"
             )
         if not callable(query_strategy):
-            raise TypeError(f"query_strategy must be callable. Got {query_strategy!r} instead.")
+            raise TypeError(f"query_strategy must be callable. Got {shown(query_strategy)} instead.")
         if not isinstance(force_all_finite, bool):
-            raise TypeError(f"force_all_finite must be a bool. Got {force_all_finite!r} instead.")
+            raise TypeError(f"force_all_finite must be a bool. Got {shown(force_all_finite)} instead.")
         self.estimator = estimator
         self.query_strategy = query_strategy
         self.bootstrap_init = bootstrap_init

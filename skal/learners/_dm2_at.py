@@ -12,6 +12,7 @@ from ..models import check_epsilon, check_weight_of_loss, fgsm, gradient_model, 
 from ..rows import n_rows, stack_copies, stack_rows, take_rows
 from ..strategies import DM2
 from ..utils._random import make_generator
+from ..utils._validation import shown
 from ._active_learner import ActiveLearner
 from ._labels import LabeledSet
 
@@ -163,7 +164,7 @@ class DM2ATLearner(ActiveLearner):
         parse_clip(self.clip, by)
         check_weight_of_loss(self.adversarial_weight, by)
         if self.label not in ("pseudo", "true"):
-            raise ValueError(f"The 'label' parameter of {by} must be 'pseudo' or 'true'. Got {self.label!r} instead.")
+            raise ValueError(f"The 'label' parameter of {by} must be 'pseudo' or 'true'. Got {shown(self.label)}.")
 
     def _begin_with(self, labels: LabeledSet) -> None:
         self._check_adversarial()

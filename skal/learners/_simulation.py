@@ -16,6 +16,7 @@ from ..models import takes_missing
 from ..rows import n_rows, take_rows
 from ..strategies import RandomSampling
 from ..utils._random import make_generator, sklearn_seed
+from ..utils._validation import shown
 from ._active_learner import ActiveLearner
 from ._transaction import LARGEST_IN_QUERY, unchanged_on_error
 
@@ -155,7 +156,7 @@ def simulate(
     ):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < lowest:
             raise ValueError(
-                f"The {name!r} of simulate must be an integer of at least {lowest}. Got {value!r} instead."
+                f"The {name!r} of simulate must be an integer of at least {lowest}. Got {shown(value)} instead."
             )
     rest = np.arange(n) if pool is None else _positions(pool, "pool", n)
     start = None if initial is None else _positions(initial, "initial", n)
@@ -231,7 +232,9 @@ def _positions(given: ArrayLike, name: str, n: int) -> NDArray[np.int64]:
         or positions.max() >= n
         or len(np.unique(positions)) < len(positions)
     ):
-        raise ValueError(f"The {name!r} of simulate must hold unique positions in X, from 0 to {n - 1}. Got {given!r}.")
+        raise ValueError(
+            f"The {name!r} of simulate must hold unique positions in X, from 0 to {n - 1}. Got {shown(given)}."
+        )
     return positions.astype(np.int64)
 
 
@@ -249,7 +252,7 @@ def _query(learner: Any, X: Any, rest: NDArray[np.int64], n_instances: int) -> N
     if not valid or idx.min() < 0 or idx.max() >= len(rest) or len(np.unique(idx)) < len(idx):
         raise ValueError(
             f"The query strategy of {type(learner).__name__} must return unique positions in its pool of {len(rest)} "
-            f"samples. Got {answer!r} instead."
+            f"samples. Got {shown(answer)} instead."
         )
     return rest[idx]
 

@@ -23,6 +23,7 @@ import torch
 from sklearn.base import BaseEstimator
 
 from ..pool import Memory
+from ..utils._compat import GLOBAL_GENERATORS
 from ._labels import LabeledSet
 
 __all__ = ["LARGEST_IN_QUERY", "Snapshot", "unchanged_on_error"]
@@ -48,7 +49,7 @@ _ALIVE = (type(threading.Lock()), type(threading.RLock()), threading.Thread, thr
 # Compiled objects of these are made anew by each `fit`, never trained further.
 _MADE_ANEW = {"numpy", "pandas", "scipy", "sklearn", "torch"}
 # Of the whole process: never touched, not even put back.
-_GLOBAL_GENERATORS = (np.random.get_state.__self__, random.seed.__self__, torch.default_generator)  # type: ignore
+_GLOBAL = (*GLOBAL_GENERATORS, torch.default_generator)
 _GENERATORS = (np.random.RandomState, np.random.Generator, torch.Generator, random.Random)
 
 
@@ -93,7 +94,7 @@ class Snapshot:
         self._roots = {id(root) for root in roots}
         self._largest = largest
         # What has been seen is held until the end, so that no other object gets its number.
-        seen = {id(one): one for one in (*leave, *_GLOBAL_GENERATORS)}
+        seen = {id(one): one for one in (*leave, *_GLOBAL)}
         todo = list(roots)
         while todo:
             one = todo.pop()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rows import numbers_of
+from ..utils._validation import shown
 from ._arguments import check_real
 from ._box_form import are_fractions
 from ._targets import Targets, as_array, label_kind, parse_targets, unique_labels
@@ -73,7 +74,7 @@ def mean_average_precision(y_true: Any, y_pred: Any, *, iou_threshold: float = 0
     0.5
     """
     if not 0 < check_real(iou_threshold, "iou_threshold", "in (0, 1]") <= 1:
-        raise ValueError(f"iou_threshold must be in (0, 1]. Got {iou_threshold!r} instead.")
+        raise ValueError(f"iou_threshold must be in (0, 1]. Got {shown(iou_threshold)} instead.")
     truth = parse_targets(y_true, None, form="corners", name="y_true")
     n = len(truth.boxes)
     difficult, crowd = (_flags(y_true, truth, key) for key in ("difficult", "iscrowd"))

@@ -32,7 +32,7 @@ def check_weight_of_loss(weight: Any, by: str) -> float:
     if not _is_real(weight) or not 0 <= weight <= 1:
         raise ValueError(
             f"The 'adversarial_weight' parameter of {by} must be a float in the range [0.0, 1.0]. "
-            f"Got {weight!r} instead."
+            f"Got {shown(weight)} instead."
         )
     return float(weight)
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..models import last_linear
+from ..utils._validation import shown
 from ._labels import outputs_parameter
 from ._params import made
 
@@ -45,7 +46,7 @@ def check_weights(weights: Any, module: Any, *, owner: str = OWNER, kind: str = 
     if weights is not None and weights_file(weights) is None and not isinstance(module, str):
         raise ValueError(
             f"The 'weights' parameter of {owner} must be None or the path of a state dict, unless "
-            f"'module' is the name of a torchvision {kind}. Got {weights!r} instead."
+            f"'module' is the name of a torchvision {kind}. Got {shown(weights)} instead."
         )
 
 
@@ -98,7 +99,7 @@ def torchvision_model(
         close = difflib.get_close_matches(name, names, n=4, cutoff=0.5) or ["resnet18", "squeezenet1_0"]
         raise ValueError(
             f"The 'module' parameter of {owner} must be an nn.Module or the name of a torchvision "
-            f"classifier, such as {', '.join(map(repr, close))}. Got {name!r} instead."
+            f"classifier, such as {', '.join(map(repr, close))}. Got {shown(name)} instead."
         )
     kwargs = dict(kwargs)
     n_outputs = kwargs.pop("num_classes", n_outputs)
@@ -129,7 +130,7 @@ def named_weights(name: str, weights: Any, owner: str) -> Any:
     if short not in known.__members__:
         raise ValueError(
             f"The 'weights' parameter of {owner} must be None, 'DEFAULT', the path of a state dict or "
-            f"one of {[item.name for item in known]} for {name}. Got {weights!r} instead."
+            f"one of {[item.name for item in known]} for {name}. Got {shown(weights)} instead."
         )
     return known[short]
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from ..rows import FeatureStore, batch_keys
 from ..utils._arrays import blocks
+from ..utils._validation import shown
 
 __all__ = ["STORE", "FeatureStore", "backbone_features", "fingerprint", "parse_bytes"]
 
@@ -36,7 +37,7 @@ def parse_bytes(size: Any, owner: str = "DeepClassifier") -> int:
             return int(float(match[1]) * _UNITS[match[2]])
     raise ValueError(
         f"The 'feature_cache' parameter of {owner} must be None, a number of bytes or a size such as "
-        f"'512MB'. Got {size!r} instead."
+        f"'512MB'. Got {shown(size)} instead."
     )
 
 

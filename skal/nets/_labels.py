@@ -7,10 +7,13 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
+
+from ..utils._validation import shown
 
 __all__ = [
     "as_labels",
@@ -41,8 +44,7 @@ def as_labels(y: Any) -> NDArray:
     if isinstance(y, torch.Tensor):
         y = y.detach().cpu().numpy()
     y = column_or_1d(np.asarray(y))
-    missing = y != y if y.dtype.kind in "fO" else np.zeros(1, dtype=bool)
-    if np.any(missing) or (y.dtype == object and any(label is None for label in y)):
+    if y.dtype.kind in "fO" and pd.isna(y).any():
         raise ValueError("y must hold one label per sample. Got missing values in y.")
     if len(y):
         check_classification_targets(y)
@@ -60,7 +62,7 @@ def check_classes(classes: Any, owner: str) -> None:
         array = np.zeros(())
     must = f"The 'classes' parameter of {owner} must be None or list labels"
     if array.ndim != 1:
-        raise ValueError(f"{must}, a 1-D array-like of them. Got {classes!r} instead.")
+        raise ValueError(f"{must}, a 1-D array-like of them. Got {shown(classes)} instead.")
     if not len(array):
         raise ValueError(f"{must}. Got no label.")
     listed: Any = array.tolist()

@@ -15,6 +15,7 @@ from torch import nn
 
 from ..utils._compat import Interval, InvalidParameterError, Options, keywords_of, validate_parameter_constraints
 from ..utils._torch import resolve_device
+from ..utils._validation import shown
 
 __all__ = ["NET_CONSTRAINTS", "check_device", "check_net_params", "made"]
 
@@ -109,7 +110,7 @@ def _check_callbacks(callbacks: Any, owner: str) -> None:
 
 def check_device(device: Any, owner: str) -> None:
     """Raise `ValueError` where the 'device' parameter of `owner` is no device, or none that this machine has."""
-    got = f"Got {device!r} instead."
+    got = f"Got {shown(device)} instead."
     try:
         kind = torch.device(resolve_device(device)).type if isinstance(device, (str, torch.device)) else None
     except RuntimeError:

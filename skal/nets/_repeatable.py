@@ -22,6 +22,7 @@ from ..models import interrupts_pass
 from ..utils._compat import BatchNorm, trained_parts
 from ..utils._random import make_generator, sklearn_seed
 from ..utils._torch import put_back_in_child, resolve_device, torch_rng
+from ..utils._validation import shown
 from ._labels import sorted_labels
 from ._params import NET_CONSTRAINTS, check_net_params, made
 from ._unchanged import unchanged_on_error
@@ -93,7 +94,7 @@ class RepeatableNet(NeuralNet):
         if not (state is None or is_seed or isinstance(state, np.random.RandomState)):
             raise ValueError(
                 f"The 'random_state' parameter of {type(self).__name__} must be None, an integer of 0 or "
-                f"more, or a RandomState. Got {state!r} instead."
+                f"more, or a RandomState. Got {shown(state)} instead."
             )
 
     @contextmanager

@@ -81,7 +81,7 @@ def as_index(idx: Any, n: int) -> Any:
     if array.size == 0:
         return array.astype(np.intp)
     if array.dtype.kind not in "iu":
-        raise IndexError(f"Rows are taken by a mask or by integers: arrays used as indices cannot be of {array.dtype}.")
+        raise IndexError(f"Rows are taken by a mask or by integers: got an array of {array.dtype}.")
     array = array.astype(np.intp)
     if array.min() < -n or array.max() >= n:
         raise IndexError(
@@ -110,6 +110,8 @@ def n_rows(X: Any) -> int:
     """
     if isinstance(X, Set):
         raise TypeError(f"Expected a collection of samples. Got a {type(X).__name__}, which has no order: list it.")
+    if X is None or isinstance(X, type):
+        raise TypeError(f"Expected a collection of samples. Got {'None' if X is None else f'the class {X.__name__}'}.")
     shape = getattr(X, "shape", None)
     if shape is not None and len(shape) == 0:
         raise TypeError(f"Expected a collection of samples. Got a scalar {type(X).__name__} instead.")

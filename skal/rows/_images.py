@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from ..utils._validation import shown
 from ._dataset import part_keys
 from ._generics import as_index, n_rows, stack_rows, take_rows
 from ._keys import digest
@@ -97,7 +98,9 @@ class ImageFiles(Dataset):
         transform: Callable[[Any], Any] | None = None,
     ) -> None:
         if transform is not None and not callable(transform):
-            raise TypeError(f"The 'transform' of ImageFiles must be a callable or None. Got {transform!r} instead.")
+            raise TypeError(
+                f"The 'transform' of ImageFiles must be a callable or None. Got {shown(transform)} instead."
+            )
         self.paths, self.size, self.transform = _checked_paths(paths), _checked_size(size), transform
 
     def __len__(self) -> int:
@@ -139,7 +142,7 @@ def _checked_paths(paths: Any) -> list[Any]:
         raise ValueError("The 'paths' of ImageFiles must hold at least one path. Got none.")
     for i, path in enumerate(found):
         if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"The 'paths' of ImageFiles must be str or path objects. Got {path!r} at {i}.")
+            raise TypeError(f"The 'paths' of ImageFiles must be str or path objects. Got {shown(path)} at {i}.")
         fault = _fault(path)
         if fault is not None:
             kind = FileNotFoundError if fault == _MISSING else ValueError
@@ -154,7 +157,7 @@ def _checked_size(size: Any) -> Any:
         return tuple(map(int, size)) if isinstance(size, (tuple, list)) else size
     raise ValueError(
         "The 'size' of ImageFiles must be an integer of 1 or more, a pair (height, width) of them, or None. "
-        f"Got {size!r} instead."
+        f"Got {shown(size)} instead."
     )
 
 

@@ -16,6 +16,7 @@ from scipy.special import softmax
 from ..models import Head, Model, Outputs
 from ..pool import Memory, PoolView
 from ..rows import n_rows
+from ..utils._validation import shown
 
 __all__ = ["FakePool"]
 
@@ -334,7 +335,7 @@ def _as_head(head: Any) -> Head | None:
         )
     if callable(head):
         return Head(head)
-    raise ValueError(f"The 'head' of FakePool must be (weight, bias), a callable or a Head. Got {head!r} instead.")
+    raise ValueError(f"The 'head' of FakePool must be (weight, bias), a callable or a Head. Got {shown(head)} instead.")
 
 
 def _follow(given: dict[str, Any]) -> None:

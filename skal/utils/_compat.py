@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from modAL.models import ActiveLearner as ModALActiveLearner
 from modAL.models.base import BaseCommittee, BaseLearner
 from modAL.utils.selection import multi_argmax
+from numpy.random import mtrand
 from sklearn.ensemble._base import _BaseHeterogeneousEnsemble as BaseHeterogeneousEnsemble
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.model_selection._search import BaseSearchCV
@@ -20,13 +22,16 @@ from sklearn.utils._param_validation import (
     Options,
     RealNotInt,
     StrOptions,
-    validate_parameter_constraints,
 )
+from sklearn.utils._param_validation import validate_parameter_constraints as _validate
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.nn.modules.dropout import _DropoutNd as Dropout
 
+from ._validation import shown
+
 __all__ = [
+    "GLOBAL_GENERATORS",
     "STRATEGIES_RETURN_PAIRS",
     "BaseCommittee",
     "BaseHeterogeneousEnsemble",
@@ -53,6 +58,9 @@ __all__ = [
     "validate_parameter_constraints",
 ]
 
+# Of the whole process, which are never touched: NumPy's and Python's.
+GLOBAL_GENERATORS: tuple[Any, ...] = (mtrand._rand, random._inst)  # type: ignore[attr-defined]
+
 # modAL 0.4.2 turned the contract around: a strategy returns (indices, metrics) instead of indices.
 # Asked of the installed package by what it does, not by its version number.
 STRATEGIES_RETURN_PAIRS: bool = isinstance(multi_argmax(np.zeros(1)), tuple)
@@ -66,6 +74,16 @@ def param_names(owner: Any) -> list[str]:
 def parameter_constraints(owner: Any) -> dict[str, list[Any]]:
     """What a scikit-learn estimator, or its class, says of the values of its parameters."""
     return owner._parameter_constraints
+
+
+def validate_parameter_constraints(constraints: dict[str, list[Any]], params: dict[str, Any], caller_name: str) -> None:
+    """scikit-learn's check of parameters, which shows a wrong value on one short line."""
+    for name, value in params.items():
+        try:
+            _validate(constraints, {name: value}, caller_name=caller_name)
+        except InvalidParameterError as error:
+            must = str(error).partition(" Got ")[0]
+            raise InvalidParameterError(f"{must} Got {shown(value)} instead.") from None
 
 
 # -- skorch and torch ------------------------------------------------------------------------------------------

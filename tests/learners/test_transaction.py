@@ -6,6 +6,7 @@ import random
 import threading
 from collections import OrderedDict, defaultdict, deque
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -60,7 +61,7 @@ class Fuse:
     """Counts what happens at each moment, and raises at the one that it is set to."""
 
     error, moment, left = None, None, 0
-    counts = defaultdict(int)
+    counts: ClassVar = defaultdict(int)
 
     @classmethod
     def burn(cls, moment):
@@ -488,7 +489,7 @@ CHANGES = {
     "frame": (pd.DataFrame({"a": [1, 2]}), lambda one: one.__setitem__("a", 9), repr),
     "cell of a frame": (pd.DataFrame({"a": [1, 2]}), lambda one: one.__setattr__("a", one.a.shift()), repr),
     "tensor": (torch.zeros(2), lambda one: one.add_(1), lambda one: one.tolist()),
-    "tensor of another shape": (torch.zeros(2), lambda one: setattr(one, "data", torch.ones(3)), lambda one: one.tolist()),
+    "other shape": (torch.zeros(2), lambda one: setattr(one, "data", torch.ones(3)), lambda one: one.tolist()),
     "frozen weights": (nn.Linear(2, 1), lambda one: one.requires_grad_(False), lambda one: one.weight.requires_grad),
     "mode": (nn.Linear(2, 1), lambda one: one.eval(), lambda one: one.training),
     "lazy": (nn.LazyLinear(2), lambda one: one(torch.ones(1, 3)), lambda one: (type(one), type(one.weight))),

@@ -20,6 +20,7 @@ from ...exceptions import PoolCapabilityError, TrainingDivergedError
 from ...metrics import load_pycocotools, mean_average_precision, parse_targets, unique_labels
 from ...utils._compat import BatchNorm, HasMethods, Interval, StrOptions, plain_module, set_training
 from ...utils._torch import kept_modes, torch_rng
+from ...utils._validation import shown
 from .._backbone import channels_of, check_weights
 from .._labels import check_classes, encode, match_classes, sorted_labels
 from .._params import NET_CONSTRAINTS
@@ -235,12 +236,12 @@ class DeepDetector(RepeatableNet):
         if self.weights_backbone is not None and not isinstance(self.module, str):
             raise ValueError(
                 f"The 'weights_backbone' parameter of {name} must be None, unless 'module' is the name of a "
-                f"torchvision detector. Got {self.weights_backbone!r} instead."
+                f"torchvision detector. Got {shown(self.weights_backbone)} instead."
             )
         if self.weights_backbone is not None and self.weights is not None:
             raise ValueError(
                 f"The 'weights_backbone' parameter of {name} must be None where 'weights' gives the whole detector's. "
-                f"Got {self.weights_backbone!r} instead."
+                f"Got {shown(self.weights_backbone)} instead."
             )
         check_classes(self.classes, name)
 

@@ -21,6 +21,7 @@ from ...utils._arrays import blocks, l2_normalize, top_k
 from ...utils._compat import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from ...utils._random import make_generator, sklearn_seed
 from ...utils._torch import torch_rng
+from ...utils._validation import shown
 from .._backbone import build_module, check_weights
 from .._params import check_device
 from .._unchanged import unchanged_on_error
@@ -269,7 +270,7 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if len(size) != 2 or not all(sides):
             raise ValueError(
                 "The 'image_size' parameter of FusionDescriptor must be None, an int of 1 or more or a pair of them. "
-                f"Got {self.image_size!r} instead."
+                f"Got {shown(self.image_size)} instead."
             )
         return int(size[0]), int(size[1])
 

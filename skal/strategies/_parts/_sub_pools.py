@@ -16,8 +16,9 @@ from sklearn.frozen import FrozenEstimator
 
 from ...base import requirement
 from ...models import interrupts_pass
-from ...rows import row_keys, stack_rows
+from ...rows import numbers_of, row_keys, stack_rows
 from ...utils._arrays import blocks, l2_normalize
+from ...utils._validation import shown
 
 __all__ = [
     "SubPoolMixin",
@@ -69,13 +70,14 @@ def cluster_distance_difference(X: ArrayLike, centers: ArrayLike) -> NDArray[np.
     >>> cluster_distance_difference(X, [[0, 0], [4, 0]])
     array([4., 2., 0., 3., 0.])
     """
-    features: NDArray = np.asarray(X)
-    means: NDArray = np.asarray(centers, dtype=np.float64)
-    if features.ndim != 2 or means.ndim != 2 or features.shape[1] != means.shape[1]:
+    features, means = numbers_of(X), numbers_of(centers)
+    shapes = ["no numbers" if array is None else array.shape for array in (features, means)]
+    if features is None or means is None or not features.ndim == means.ndim == 2 or shapes[0][1] != shapes[1][1]:
         raise ValueError(
             "X and centers of cluster_distance_difference must have shapes (n, d) and (k, d). "
-            f"Got {features.shape} and {means.shape}."
+            f"Got {shapes[0]} and {shapes[1]}."
         )
+    means = means.astype(np.float64)
     if len(means) < 2:
         raise ValueError(f"cluster_distance_difference needs at least two centers. Got {len(means)}.")
     # Distances do not change with the origin; one amid the centres keeps the squares, and their rounding, small.
@@ -148,7 +150,7 @@ def sub_pool_bounds(
     """
     for name, value, lowest in (("round", round, 0), ("n_samples", n_samples, 1), ("n_rounds", n_rounds, 1)):
         if not isinstance(value, Integral) or isinstance(value, bool):
-            raise TypeError(f"The {name!r} of sub_pool_bounds must be an integer. Got {value!r} instead.")
+            raise TypeError(f"The {name!r} of sub_pool_bounds must be an integer. Got {shown(value)} instead.")
         if value < lowest:
             raise ValueError(f"The {name!r} of sub_pool_bounds must be at least {lowest}. Got {value} instead.")
     if round >= n_rounds:
@@ -157,10 +159,10 @@ def sub_pool_bounds(
             f"Got {round} instead."
         )
     if not isinstance(beta, Real) or not 0 < beta < np.inf:
-        raise ValueError(f"The 'beta' of sub_pool_bounds must be a float in (0.0, inf). Got {beta!r} instead.")
-    if indexing not in ("paper", "repository"):
+        raise ValueError(f"The 'beta' of sub_pool_bounds must be a float in (0.0, inf). Got {shown(beta)} instead.")
+    if not isinstance(indexing, str) or indexing not in ("paper", "repository"):
         raise ValueError(
-            f"The 'indexing' of sub_pool_bounds must be 'paper' or 'repository'. Got {indexing!r} instead."
+            f"The 'indexing' of sub_pool_bounds must be 'paper' or 'repository'. Got {shown(indexing)} instead."
         )
     share = n_samples / n_rounds
     if round == 0:
