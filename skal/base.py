@@ -145,10 +145,11 @@ class QueryStrategy(BaseEstimator, ABC):
         pool, rng = strategy._view(classifier, X, X_training, y_training)
         n_instances = strategy._check_n_instances(n_instances, len(pool))
         with pool.memory.unchanged_on_error():
-            if pool.is_cold:
+            if pool.is_cold and not (strategy.begins and strategy._settle_cold(pool)):
                 query_idx, scores = strategy._cold_start(pool, n_instances, rng)
             else:
-                strategy._check_pool(pool)
+                if not pool.is_cold:
+                    strategy._check_pool(pool)
                 query_idx, scores = strategy._query(pool, n_instances, rng)
             return strategy._check_result(query_idx, scores, n_instances, len(pool))
 
@@ -183,6 +184,18 @@ class QueryStrategy(BaseEstimator, ABC):
     @abstractmethod
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         """Positions and scores of the chosen samples, most informative first."""
+
+    @property
+    def begins(self) -> bool:
+        """Whether it can choose the first labels itself: it has a start of its own, or needs embeddings alone."""
+        has_own = type(self)._cold_start is not QueryStrategy._cold_start
+        return has_own or {*self.requires} <= {"embeddings", "labeled"}
+
+    def _settle_cold(self, pool: PoolView) -> bool:
+        """Whether there are embeddings without any label, for a strategy that has no start of its own."""
+        if type(self)._cold_start is not QueryStrategy._cold_start or "embeddings" not in self.requires:
+            return False
+        return len(pool) > 0 and pool.settle_cold()
 
     def _cold_start(
         self, pool: PoolView, n_instances: int, rng: np.random.Generator
@@ -330,9 +343,18 @@ def _warn_of_cold_start(name: str) -> bool:
     return True
 
 
+# What other libraries call the number of samples to choose.
+_MEANT_AS_NUMBER = {
+    "batch", "batch_size", "k", "n", "n_instance", "n_query", "n_queries", "n_sample", "n_samples", "num_instances",
+    "query_size", "size",
+}  # fmt: skip
+
+
 def unknown_keyword(owner: str, key: str, valid: list[str], also: tuple[str, ...] = ()) -> str:
     """What to say of an unknown keyword, with the likely one of `valid`, or of `also`, which the call has besides."""
     close = difflib.get_close_matches(key, [name for name in (*valid, *also) if name != key], n=1)
+    if key in _MEANT_AS_NUMBER and "n_instances" in also:
+        close = ["n_instances"]
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"{owner} has no parameter {shown(key)}.{hint} Valid parameters are {sorted(valid)}."
 

@@ -296,6 +296,24 @@ class PoolView:
         view._found, view._parent, view._whole = {}, self, None
         return view
 
+    def settle_cold(self) -> bool:
+        """Take the embeddings that need neither label nor training, and no labelled sample; False where there are none.
+
+        Those of a frozen backbone or of a classifier's own `embed`, else the numbers behind the transformers, which are
+        fitted on the pool.
+        """
+        with read_by(self.X, self.model_name):
+            found = self.model.cold_embeddings(self.X_transformed)
+        if found is None:
+            return False
+        if not np.isfinite(found).all():
+            raise ValueError(f"X must hold finite numbers to be compared by {self.model_name}. Got NaN or infinity.")
+        self._X_training, self._y_training = take_rows(self.X, slice(0, 0)), np.empty(0)
+        self._found["embeddings"] = found
+        if self.labeled is not None:
+            self.labeled._found["embeddings"] = found[:0]
+        return True
+
     @cached_property
     def y_encoded(self) -> NDArray[np.int64]:
         """Column of `proba` for each label in `y`, `(n,)` int64; only on `labeled`."""

@@ -22,10 +22,21 @@ from torch import nn
 from ..base import unknown_keyword
 from ..models import Unwrapped, casting, interrupts_pass, is_fitted, is_plain_net, net_labels, takes_missing
 from ..pool import Memory
-from ..rows import check_training_data, n_rows, net_input, own_labels, plain_labels, read_by, take_rows
+from ..rows import (
+    check_classes,
+    check_labels,
+    check_training_data,
+    n_rows,
+    net_input,
+    own_labels,
+    plain_labels,
+    read_by,
+    take_rows,
+)
 from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
 from ..utils._random import make_generator
 from ..utils._validation import shown
+from ._arguments import NOT_GIVEN, check_cold_start, check_estimator, check_query_strategy, first_strategy
 from ._labels import LabeledSet, is_one_label
 from ._transaction import LARGEST_IN_QUERY, Snapshot, unchanged_on_error
 
@@ -63,6 +74,15 @@ class ActiveLearner(ModALActiveLearner):
         is a Pipeline, whose steps decide.
     random_state : int, RandomState or None, default=None
         Seeds bootstrap samples.
+    classes : array-like of labels or None, default=None
+        All labels that there are. A label that is missing, empty or none of them is then an error, which names the
+        nearest, wherever labels come in.
+    cold_start : "random" or strategy, default="random"
+        Who chooses while there are no labels: uniformly at random, or a strategy that needs embeddings only
+        (TypiClust, KMeansSampling, ActiveFT, CoreSet, ProbCover), whatever `query_strategy` is. Embeddings are then
+        those of a frozen backbone (``DeepClassifier(freeze="backbone")``), of an estimator's own `embed`, or the
+        numbers behind the transformers, fitted on the pool. Not given, a `query_strategy` that can choose the first
+        labels by itself does so; else it is random, with a `ColdStartWarning`.
     **fit_kwargs
         Passed to the estimator's `fit` when it is fitted at construction; not reused by `teach`, as in modAL.
 
@@ -124,15 +144,16 @@ class ActiveLearner(ModALActiveLearner):
         on_transformed: bool = False,
         force_all_finite: bool = True,
         random_state: int | np.random.RandomState | None = None,
+        *,
+        classes: Any = None,
+        cold_start: Any = NOT_GIVEN,
         **fit_kwargs: Any,
     ) -> None:
-        if inspect.isclass(query_strategy):
-            raise TypeError(
-                f"query_strategy must be a strategy, not a class. Got {query_strategy.__name__}; "
-                f"did you mean {query_strategy.__name__}()?"
-            )
-        if not callable(query_strategy):
-            raise TypeError(f"query_strategy must be callable. Got {shown(query_strategy)} instead.")
+        check_estimator(estimator, has_data=X_training is not None)
+        check_query_strategy(query_strategy)
+        check_cold_start(cold_start)
+        if classes is not None:
+            check_classes(classes, type(self).__name__)
         if not isinstance(force_all_finite, bool):
             raise TypeError(f"force_all_finite must be a bool. Got {shown(force_all_finite)} instead.")
         self.estimator = estimator
@@ -141,6 +162,8 @@ class ActiveLearner(ModALActiveLearner):
         self.on_transformed = on_transformed
         self.force_all_finite = force_all_finite
         self.random_state = random_state
+        self.classes = classes
+        self.cold_start = cold_start
         self._begin_with(LabeledSet())
         self._fit_kwargs = fit_kwargs
         self._check_fit_kwargs(fit_kwargs)
@@ -193,6 +216,14 @@ class ActiveLearner(ModALActiveLearner):
         strategy: Any = self.query_strategy
         if isinstance(strategy, functools.partial) and not strategy.args and hasattr(strategy.func, "select"):
             strategy, kwargs = strategy.func, {**strategy.keywords, **kwargs}
+        if len(self._labels) == 0 and not is_fitted(self.estimator):
+            first = first_strategy(self.cold_start, self.random_state)
+            if first is not None:
+                given = {**getattr(strategy, "keywords", {}), **kwargs}
+                n_instances = args[0] if args else given.pop("n_instances", 1)
+                if hasattr(strategy, "with_params"):
+                    strategy.with_params(given)  # whose errors are the same with labels and without
+                return first.select(self, X_pool, n_instances)
         if hasattr(strategy, "select"):
             return strategy.select(self, X_pool, *args, **kwargs)
         answer = strategy(self, X_pool, *args, **kwargs)
@@ -311,6 +342,8 @@ class ActiveLearner(ModALActiveLearner):
         ValueError
             Positions that do not exist or come twice, or another number of labels. The learner stays as it was.
         """
+        if self.classes is not None:
+            check_labels([y] if is_one_label(y) else y, check_classes(self.classes, type(self).__name__))
         with self._unchanged_on_error():
             self._labels = self._labels.relabeled(position, y)
             self._checked(self.X_training, self.y_training)
@@ -351,6 +384,8 @@ class ActiveLearner(ModALActiveLearner):
                 f"y must hold one label for each of {n_rows(X)} samples. Got the label {y!r} alone: put it into a list."
             )
         y = own_labels(X) if y is None else y
+        if self.classes is not None:
+            check_labels(y, check_classes(self.classes, type(self).__name__))
         check_training_data(X, y, ensure_all_finite=self.force_all_finite and not takes_missing(self.estimator))
         return LabeledSet(X, y)
 

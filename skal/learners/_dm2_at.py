@@ -14,6 +14,7 @@ from ..strategies import DM2
 from ..utils._random import make_generator
 from ..utils._validation import shown
 from ._active_learner import ActiveLearner
+from ._arguments import NOT_GIVEN
 from ._labels import LabeledSet
 
 __all__ = ["DM2ATLearner"]
@@ -34,7 +35,7 @@ class DM2ATLearner(ActiveLearner):
     query_strategy : callable or None, default=None
         None is a `DM2()` of its own; its parameters are then `query_strategy__n_neighbors` and so on. Any other
         strategy goes with adversarial copies as well.
-    X_training, y_training, bootstrap_init, on_transformed, force_all_finite, random_state
+    X_training, y_training, bootstrap_init, on_transformed, force_all_finite, random_state, classes, cold_start
         As in `ActiveLearner`. These initial samples have no copies.
     epsilon : float >= 0, default=8/255
         Size of the step, in the unit of the samples.
@@ -124,6 +125,8 @@ class DM2ATLearner(ActiveLearner):
         force_all_finite: bool = True,
         random_state: int | np.random.RandomState | None = None,
         *,
+        classes: Any = None,
+        cold_start: Any = NOT_GIVEN,
         epsilon: float = 8 / 255,
         clip: tuple[float, float] | None = (0.0, 1.0),
         adversarial_weight: float = 0.5,
@@ -146,6 +149,8 @@ class DM2ATLearner(ActiveLearner):
             on_transformed=on_transformed,
             force_all_finite=force_all_finite,
             random_state=random_state,
+            classes=classes,
+            cold_start=cold_start,
             **fit_kwargs,
         )
 

@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from ..exceptions import PoolCapabilityError
-from ..rows import n_rows
+from ..rows import flat_numeric, n_rows
 from ..utils._validation import shown
 from ._checks import checked_matrix, checked_proba
 
@@ -246,6 +246,10 @@ class Model:
             The model does not supply a wanted member.
         """
         raise self.lacks(next(iter(sorted(want)), "proba"))
+
+    def cold_embeddings(self, X: Any) -> NDArray | None:
+        """Embeddings `(n, d)` that need neither label nor training: the numbers that come in; None without any."""
+        return flat_numeric(X)
 
     def head(self) -> Head:
         """From embeddings to logits."""

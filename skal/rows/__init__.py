@@ -22,7 +22,7 @@ from ._generics import (
 )
 from ._images import ImageFiles, path_in, wrap_advice
 from ._keys import batch_keys
-from ._labels import plain_labels
+from ._labels import check_classes, check_labels, plain_labels
 from ._net_input import net_input
 from ._store import FeatureStore
 
@@ -31,7 +31,9 @@ __all__ = [
     "ImageFiles",
     "as_dense",
     "batch_keys",
+    "check_classes",
     "check_finite",
+    "check_labels",
     "check_training_data",
     "column_names",
     "dataset_labels",
