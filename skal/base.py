@@ -208,7 +208,7 @@ class QueryStrategy(BaseEstimator, ABC):
 
     def _view(self, classifier: Any, X: Any, X_training: Any, y_training: Any) -> tuple[PoolView, np.random.Generator]:
         validate_parameter_constraints(
-            self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
+            self._parameter_constraints, self.get_params(deep=False), caller_name=str(type(self).__name__)
         )
         pool = view_pool(classifier, X, X_training=X_training, y_training=y_training)
         rng = make_generator(getattr(self, "random_state", None), pool.round, pool.n_labeled)

@@ -144,7 +144,7 @@ def check_estimator(estimator: Any) -> None:
 
 def check_seeds(seeds: int | Iterable[int]) -> list[int]:
     """The seeds themselves; a count stands for the first so many."""
-    given = range(seeds) if _is_integer(seeds) else seeds
+    given: Any = range(int(seeds)) if _is_integer(seeds) else seeds  # type: ignore[arg-type]
     listed = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else []
     found = [int(seed) for seed in listed if _is_integer(seed)]
     if not found or len(found) < len(listed) or min(found) < 0 or len(set(found)) < len(found):

@@ -1,7 +1,7 @@
 """Paired runs of query strategies: every strategy meets the same splits, initial sets and model seeds."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
 from typing import Any
@@ -170,7 +170,7 @@ def compare(
     data = check_data(X, y, X_test, y_test)
     plan = check_plan(Plan(n_initial, n_instances, n_queries, pool_size, test_size), data)
     run = partial(_run, named, estimator, learner, data, plan)
-    settings = None if out is None else _settings(named, estimator, learner, data, plan)
+    settings = {} if out is None else _settings(named, estimator, learner, data, plan)
     with nullcontext() if out is None else ResultStore(out, settings) as store:
         done = set() if store is None else store.done()
         # Seed by seed, so that an interrupted comparison holds complete pairs.
@@ -219,7 +219,7 @@ def _identity_without_seeds(obj: Any) -> str:
 
 def _runs(
     run: Callable[[str, int], list[dict[str, Any]]], todo: list[tuple[str, int]], n_workers: int
-) -> Iterator[list[dict[str, Any]]]:
+) -> Generator[list[dict[str, Any]], None, None]:
     """The rows of each run, as they are finished."""
     if n_workers <= 1:
         for name, seed in todo:

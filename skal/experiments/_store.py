@@ -62,6 +62,7 @@ class ResultStore:
         self.results_path = self.folder / "results.csv"
         self._settings_path = self.folder / "settings.json"
         self._settings = settings
+        self.results = pd.DataFrame(columns=COLUMNS)
         with self._named_errors():
             self._lock = self._hold()
             try:

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import IO, Any
 
 import cloudpickle
@@ -43,7 +43,7 @@ class WorkerDiedError(RuntimeError):
 
 def run_in_processes(
     function: Callable[..., Any], jobs: Iterable[tuple], n_processes: int, n_threads: int
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield ``function(*job)`` of each job as they are finished; closing the iterator ends the processes.
 
     Functions and classes of ``__main__`` travel by value. Arrays in `function` are written to an unnamed file once,
@@ -210,12 +210,12 @@ def _pack(obj: Any, shared: IO[bytes] | None) -> bytes:
     stream = io.BytesIO()
     _Pickler(stream, protocol=5, buffer_callback=None if shared is None else buffers.append).dump(obj)
     places = []
-    for buffer in buffers if shared is not None else ():
-        content = buffer.raw()
-        shared.seek(-shared.tell() % _ALIGNED, os.SEEK_CUR)
-        places.append((shared.tell(), content.nbytes))
-        shared.write(content)
     if shared is not None:
+        for buffer in buffers:
+            content = buffer.raw()
+            shared.seek(-shared.tell() % _ALIGNED, os.SEEK_CUR)
+            places.append((shared.tell(), content.nbytes))
+            shared.write(content)
         shared.write(b"\0")  # an empty file cannot be mapped
         shared.flush()
     return pickle.dumps((None if shared is None else shared.fileno(), places, stream.getvalue()))

@@ -144,13 +144,13 @@ def _one_line_warnings() -> Iterator[None]:
     """Warnings of ours are meant for whoever types the command: a sentence, without a line of code."""
     usual = warnings.showwarning
 
-    def show(message: Any, category: type[Warning], filename: str, *where: Any) -> None:
+    def show(message: Any, category: type[Warning], filename: str, *where: Any, **more: Any) -> None:
         if category is UserWarning and Path(__file__).parents[1] in Path(filename).parents:
             sys.stderr.write(f"skal compare: {' '.join(str(message).split())}\n")
         else:
-            usual(message, category, filename, *where)
+            usual(message, category, filename, *where, **more)
 
-    warnings.showwarning = show
+    warnings.showwarning = show  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -149,9 +149,9 @@ class Snapshot:
             numbers = one.data
             if not numbers.is_inference():
                 is_large = self._is_large(numbers.numel() * numbers.element_size())
-                numbers = None if is_large else numbers.clone()
+                kept = None if is_large else numbers.clone()
                 gradient = one.grad if one.is_leaf else None
-                self._keep(one, _set_tensor, (type(one), one.requires_grad, numbers, gradient))
+                self._keep(one, _set_tensor, (type(one), one.requires_grad, kept, gradient))
                 held.append(gradient)
         elif isinstance(one, dict):
             self._keep(one, _set_dict, list(one.items()))
@@ -181,14 +181,14 @@ class Snapshot:
         """Keep the attributes of `one`, in its `__dict__` and in slots."""
         own = getattr(one, "__dict__", None)
         own = dict(own) if type(own) is dict else None
-        filled = {name: slot.__get__(one) for name, slot in _slots(type(one)) if _is_filled(one, slot)}
+        filled = {name: slot.__get__(one) for name, slot in _slots_of(one) if _is_filled(one, slot)}
         held = [*(own or {}).values(), *filled.values()]
         is_ours = id(one) in self._roots or isinstance(one, BaseEstimator)
         if not is_ours and any(isinstance(value, _ALIVE) for value in held):
             return []
         if own is not None:
             self._keep(one, _set_object, (type(one), own))
-        if _slots(type(one)):
+        if _slots_of(one):
             self._keep(one, _set_slots, filled)
         return held
 
@@ -212,8 +212,13 @@ def unchanged_on_error(*owners: Any, largest: int | None = None, leave: Iterable
 # -- one kind of object after the other ----------------------------------------------------------------------------
 
 
+def _slots_of(one: Any) -> tuple[tuple[str, Any], ...]:
+    cls: Any = type(one)
+    return _slots(cls)
+
+
 @functools.cache
-def _slots(cls: type) -> tuple[tuple[str, Any], ...]:
+def _slots(cls: Any) -> tuple[tuple[str, Any], ...]:
     """Name and descriptor of the slots of a class; of parents with a slot of the same name both."""
     return tuple(
         (f"{parent.__qualname__}.{name}", slot)
@@ -233,7 +238,7 @@ def _is_filled(one: Any, slot: Any) -> bool:
 
 
 def _set_slots(one: Any, filled: dict[str, Any]) -> None:
-    for name, slot in _slots(type(one)):
+    for name, slot in _slots_of(one):
         if name in filled:
             # By the descriptor: a frozen class refuses attributes.
             slot.__set__(one, filled[name])

@@ -43,7 +43,10 @@ def as_labels(y: Any) -> NDArray:
         raise ValueError("y must hold one label per sample. Got None instead.")
     if isinstance(y, torch.Tensor):
         y = y.detach().cpu().numpy()
-    y = column_or_1d(np.asarray(y))
+    y = np.asarray(y)
+    if y.dtype.kind == "c":
+        raise ValueError(f"y must hold one label per sample. Got complex numbers, {y.dtype}.")
+    y = column_or_1d(y)
     if y.dtype.kind in "fO" and pd.isna(y).any():
         raise ValueError("y must hold one label per sample. Got missing values in y.")
     if len(y):

@@ -56,7 +56,7 @@ def check_net_params(net: Any, constraints: Mapping[str, list[Any]]) -> None:
     for name, (base, words) in _KINDS.items():
         value = params[name]
         if not (issubclass(value, base) if inspect.isclass(value) else callable(value)):
-            raise ValueError(f"The {name!r} parameter of {owner} must be {words}. Got {_shown(value)} instead.")
+            raise ValueError(f"The {name!r} parameter of {owner} must be {words}. Got {shown(value)} instead.")
     if inspect.isclass(params["train_split"]):
         raise ValueError(
             f"The 'train_split' parameter of {owner} must be None or a split, such as skorch.dataset.ValidSplit(5). "
@@ -104,7 +104,7 @@ def _check_callbacks(callbacks: Any, owner: str) -> None:
         if items is not callbacks or not (is_one or (named and callback is None) or hasattr(callback, "on_epoch_end")):
             raise ValueError(
                 f"The 'callbacks' parameter of {owner} must be None, 'disable' or a list of skorch callbacks, or of "
-                f"pairs (name, callback). Got {_shown(item)} {'instead' if items is not callbacks else 'in it'}."
+                f"pairs (name, callback). Got {shown(item)} {'instead' if items is not callbacks else 'in it'}."
             )
 
 
@@ -133,8 +133,3 @@ def made(owner: str, what: str, kind: Any) -> Iterator[None]:
     except (TypeError, ValueError) as error:
         name = getattr(kind, "__name__", type(kind).__name__)
         raise ValueError(f"The {what!r} of {owner}, {name}, cannot be made with its parameters: {error}") from error
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 and "\n" not in text else f"an object of {type(value).__name__}"

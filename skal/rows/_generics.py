@@ -82,6 +82,8 @@ def as_index(idx: Any, n: int) -> Any:
         return array.astype(np.intp)
     if array.dtype.kind not in "iu":
         raise IndexError(f"Rows are taken by a mask or by integers: got an array of {array.dtype}.")
+    if array.ndim > 1:
+        raise IndexError(f"Rows are taken by positions along one axis. Got an array of shape {array.shape}.")
     array = array.astype(np.intp)
     if array.min() < -n or array.max() >= n:
         raise IndexError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -76,11 +76,13 @@ def parameter_constraints(owner: Any) -> dict[str, list[Any]]:
     return owner._parameter_constraints
 
 
-def validate_parameter_constraints(constraints: dict[str, list[Any]], params: dict[str, Any], caller_name: str) -> None:
+def validate_parameter_constraints(
+    constraints: Mapping[str, list[Any]], params: dict[str, Any], caller_name: str
+) -> None:
     """scikit-learn's check of parameters, which shows a wrong value on one short line."""
     for name, value in params.items():
         try:
-            _validate(constraints, {name: value}, caller_name=caller_name)
+            _validate(dict(constraints), {name: value}, caller_name=caller_name)
         except InvalidParameterError as error:
             must = str(error).partition(" Got ")[0]
             raise InvalidParameterError(f"{must} Got {shown(value)} instead.") from None

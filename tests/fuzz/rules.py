@@ -173,7 +173,8 @@ def wrong_with(error, faults):
         return f"an error of machinery, {words}"
     if not text or "\n" in text or len(text) > LONGEST:
         return f"no short sentence, {len(text)} characters, {words!r}"
-    if found := MACHINERY.search(text):
+    quoted = error.__cause__ is not None and " ".join(str(error.__cause__).split()) in text
+    if not quoted and (found := MACHINERY.search(text)):
         return f"words of machinery ({found[0]!r}), {words}"
     if not any(is_skals(frame) for frame, _ in frames_of(error)[-1:]) and not is_validation(error):
         return f"raised in another package, {words}"
