@@ -15,7 +15,7 @@ from sklearn.utils import get_tags
 
 from .exceptions import ModelNotFittedError, PoolCapabilityError
 from .models import Head, Model, Outputs, Unwrapped, checked_proba, clone_samples, is_detector, one_class_proba
-from .rows import check_finite, feature_shape, n_rows, plain_labels, read_by, row_blocks, take_rows
+from .rows import check_finite, column_names, feature_shape, n_rows, plain_labels, read_by, row_blocks, take_rows
 from .utils._compat import BaseCommittee, BaseLearner
 from .utils._memory import Memory
 from .utils._random import make_generator
@@ -498,6 +498,12 @@ class PoolView:
     def check(self) -> None:
         """Raise where the model is not fitted, the shape is not the model's, or the pool holds NaN or infinity."""
         self.check_fitted()
+        names, taught = column_names(self.X), column_names(self._X_training)
+        lacking = [name for name in taught or () if name not in (names or ())] if names else []
+        if lacking:
+            raise ValueError(
+                f"X lacks the column {lacking[0]!r}, which the labelled data has. It has {shown(names)}."
+            )
         given = feature_shape(self.X)
         expected = feature_shape(self._X_training)
         differs = given is not None and expected is not None and len(given) > 0 and given != expected

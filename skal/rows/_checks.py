@@ -17,6 +17,9 @@ __all__ = ["check_finite", "check_training_data", "read_by"]
 
 _ADVICE = "pass force_all_finite=False where the estimator takes missing values"
 
+# Kinds of arrays that estimators fail with in words of their own machinery.
+_NO_NUMBERS = {"M": "dates", "m": "spans of time", "V": "records", "c": "complex numbers"}
+
 
 def check_finite(X: Any, name: str = "X", *, advice: str = "") -> None:
     """Raise `ValueError` where `X` holds NaN or infinity, or another missing value.
@@ -98,6 +101,10 @@ def read_by(X: Any, name: str) -> Iterator[None]:
         path = path_in(X)
         if path is not None:
             raise TypeError(f"{name} must be given samples. Got paths, such as {wrap_advice(path)}.") from error
+        if isinstance(X, np.ndarray) and X.dtype.kind in _NO_NUMBERS:
+            raise TypeError(
+                f"{name} must be given samples that are numbers. Got {_NO_NUMBERS[X.dtype.kind]}, {X.dtype}."
+            ) from error
         found = unread_by_numpy(X)
         if found is None or str(error) != found[0]:
             raise
