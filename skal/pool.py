@@ -501,9 +501,7 @@ class PoolView:
         names, taught = column_names(self.X), column_names(self._X_training)
         lacking = [name for name in taught or () if name not in (names or ())] if names else []
         if lacking:
-            raise ValueError(
-                f"X lacks the column {lacking[0]!r}, which the labelled data has. It has {shown(names)}."
-            )
+            raise ValueError(f"X lacks the column {lacking[0]!r}, which the labelled data has. It has {shown(names)}.")
         given = feature_shape(self.X)
         expected = feature_shape(self._X_training)
         differs = given is not None and expected is not None and len(given) > 0 and given != expected
