@@ -153,8 +153,8 @@ def test_the_tables_list_every_strategy_and_what_it_requires(page):
 
 
 def test_the_gate_uses_readmes_test_command():
-    """The gate's `install` and `test` are the README's one command, and it runs every check of the Makefile (of `fuzz` the
-    short profile, a part of `test`)."""
+    """The gate's `install` and `test` are the README's one command, and it runs every check of the Makefile (of `fuzz`
+    the short profile, a part of `test`)."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
