@@ -53,7 +53,7 @@ MODELS = {
     "bagging": lambda d: BaggingClassifier(GaussianNB(), 3, random_state=0),
     "neighbours": lambda d: KNeighborsClassifier(2),
     "svc": lambda d: SVC(random_state=0),
-    "linear svc": lambda d: LinearSVC(random_state=0),
+    "linear svc": lambda d: LinearSVC(max_iter=50, random_state=0),
     "ridge": lambda d: RidgeClassifier(),
     "regressor": lambda d: Ridge(),
     "pipeline": lambda d: make_pipeline(StandardScaler(), LogisticRegression(max_iter=50)),
