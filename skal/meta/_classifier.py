@@ -273,7 +273,10 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         if isinstance(X, np.ndarray) and X.dtype.kind == "O" and tags is not None and not tags.string:
             X = _floats(X)
         check_training_data(X, y, ensure_all_finite=not takes_missing(self.estimator))
-        y = column_or_1d(plain_labels(y), warn=True)
+        y = plain_labels(y)
+        if np.iscomplexobj(y):
+            raise ValueError("y must hold one class label for each sample. Got complex numbers.")
+        y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         return X, y
 

@@ -157,7 +157,7 @@ def corruption_report(
     """
     by = "corruption_report"
     if isinstance(estimator, type) or not callable(getattr(estimator, "predict", None)):
-        got = f"the class {estimator.__name__}" if isinstance(estimator, type) else type(estimator).__name__
+        got = f"the class {estimator.__name__}" if isinstance(estimator, type) else shown(estimator)
         raise TypeError(f"The 'estimator' of {by} must be a fitted classifier with `predict`. Got {got}.")
     bounds = parse_clip(clip, by)
     if bounds is None:

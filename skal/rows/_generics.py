@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..utils._arrays import blocks
+from ..utils._validation import shown
 
 __all__ = [
     "as_index",
@@ -211,7 +212,7 @@ def stack_rows(first: Any, second: Any) -> Any:
         Another shape, other columns or keys, or values that the container cannot hold; of frames, the column is named.
     """
     if not hasattr(first, "__array__"):
-        raise TypeError(f"Rows cannot be added to {type(first).__name__}.")
+        raise TypeError(f"Rows cannot be added to {shown(first)}.")
     return stack_rows(np.asarray(first), second)
 
 

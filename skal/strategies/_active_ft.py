@@ -147,7 +147,7 @@ class ActiveFT(QueryStrategy):
         optimizer = torch.optim.Adam([theta], lr=self.learning_rate)
         for _ in range(self.max_iter):
             with torch.enable_grad():
-                loss = loss_of(features, theta, self.temperature, self.diversity)
+                loss = loss_of(features, theta, float(self.temperature), float(self.diversity))
                 optimizer.zero_grad()
                 loss.backward()
             optimizer.step()
