@@ -274,7 +274,11 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             X = _floats(X)
         check_training_data(X, y, ensure_all_finite=not takes_missing(self.estimator))
         y = plain_labels(y)
-        if np.iscomplexobj(y):
+        try:
+            is_complex = np.iscomplexobj(y)
+        except ValueError:  # of lists of several lengths
+            raise ValueError("y must hold one class label for each sample. Got several for some.") from None
+        if is_complex:
             raise ValueError("y must hold one class label for each sample. Got complex numbers.")
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
