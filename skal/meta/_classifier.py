@@ -275,11 +275,11 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         check_training_data(X, y, ensure_all_finite=not takes_missing(self.estimator))
         y = plain_labels(y)
         try:
-            is_complex = np.iscomplexobj(y)
+            is_complex = np.asarray(y).dtype.kind == "c"
         except ValueError:  # of lists of several lengths
             raise ValueError("y must hold one class label for each sample. Got several for some.") from None
         if is_complex:
-            raise ValueError("y must hold one class label for each sample. Got complex numbers.")
+            raise ValueError("y must hold one class label for each sample. Complex data not supported.")
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         return X, y
