@@ -81,8 +81,9 @@ def parse_targets(
                 )
             first = first or f"the first is {box} in {name}[{i}]"
             n_invalid += int((~valid).sum())
-        for part, values in zip(targets, (found[valid], names[valid], valid)):
-            part.append(values)
+        targets.boxes.append(found[valid])
+        targets.labels.append(names[valid])
+        targets.kept.append(valid)
     if n_invalid and invalid_boxes == "skip":
         total = n_invalid + sum(map(len, targets.boxes))
         warnings.warn(

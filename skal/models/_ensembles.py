@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier, VotingClassifier
 
+from ..rows import numbers_of
 from ._base import register_model
 from ._clones import some_of, spread
 from ._plain import PlainModel
@@ -33,7 +34,8 @@ class EnsembleModel(PlainModel):
         members = self.estimator.estimators_
         features = getattr(self.estimator, "estimators_features_", None)
         if not isinstance(self.estimator, VotingClassifier):
-            X = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
+            numbers = numbers_of(X)
+            X = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X) if numbers is None else numbers
             if X.ndim != 2:
                 raise ValueError(f"{self.name} takes samples of one row of features each. Got shape {X.shape}.")
         chosen = some_of(len(members), n, rng)

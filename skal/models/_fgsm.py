@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rows import as_dense, like, working_dtype
-from ..utils._validation import shown
+from ..utils._validation import kind_of, shown
 
 __all__ = ["Clip", "check_epsilon", "check_in_range", "check_weight_of_loss", "fgsm", "gradient_model", "parse_clip"]
 
@@ -80,7 +80,7 @@ def gradient_model(estimator: Any, by: str) -> Any:
     if model is None:
         raise TypeError(
             f"{by} needs an estimator with `input_gradient(X, y)`, such as skal.nets.DeepClassifier. "
-            f"{type(estimator).__name__} has none; put the preprocessing of a Pipeline into the module or before it."
+            f"{kind_of(estimator)} has none; put the preprocessing of a Pipeline into the module or before it."
         )
     return model
 

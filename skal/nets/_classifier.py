@@ -247,7 +247,8 @@ class DeepClassifier(NetPlumbing):
         TrainingDivergedError
             A loss that is not finite; the net is as it was.
         """
-        return self._train(X, y, None, sample_weight, fit_params, reset=None)
+        self._check_params()
+        return self._train(X, y, None, sample_weight, fit_params, reset=not self.warm_start)
 
     def partial_fit(
         self, X: Any, y: Any = None, classes: Any = None, sample_weight: Any = None, **fit_params: Any
@@ -268,10 +269,9 @@ class DeepClassifier(NetPlumbing):
         return self._train(X, y, classes, sample_weight, fit_params, reset=False)
 
     def _train(
-        self, X: Any, y: Any, classes: Any, sample_weight: Any, fit_params: dict[str, Any], *, reset: bool | None
+        self, X: Any, y: Any, classes: Any, sample_weight: Any, fit_params: dict[str, Any], *, reset: bool
     ) -> DeepClassifier:
         self._check_params()
-        reset = not self.warm_start if reset is None else reset
         self._check_X(X, fitted=not reset)
         y = as_labels(dataset_labels(X) if y is None and isinstance(X, Dataset) else y)
         if len(y) != n_rows(X):

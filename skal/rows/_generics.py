@@ -301,7 +301,7 @@ def numbers_of(X: Any) -> NDArray | None:
 def feature_shape(X: Any) -> tuple[int, ...] | None:
     """Shape of one sample where `X` states it (arrays, frames, sparse matrices, tensors), else None."""
     shape = getattr(X, "shape", None)
-    return None if shape is None else tuple(int(size) for size in shape[1:])
+    return None if shape is None or isinstance(X, type) else tuple(int(size) for size in shape[1:])
 
 
 @generic

@@ -157,6 +157,14 @@ def test_once_trains_on_the_copies_of_a_clean_network():
     np.testing.assert_array_equal(net.predict_proba(X), by_hand.predict_proba(X))
 
 
+@pytest.mark.parametrize("recraft", ["every_step", "once"])
+def test_a_second_fit_begins_anew(recraft):
+    X, y = data()
+    net = AdversarialClassifier(Net, recraft=recraft, epsilon=0.2, max_epochs=2, random_state=0)
+    first = net.fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(net.fit(X[:20], y[:20]).fit(X, y).predict_proba(X), first)
+
+
 def test_once_and_partial_fit_craft_against_the_net_as_it_stands():
     X, y = data()
     net = AdversarialClassifier(Net, recraft="once", max_epochs=2, random_state=0, batch_size=8).fit(X, y)
