@@ -2,7 +2,15 @@
 
 from sklearn.exceptions import NotFittedError
 
-__all__ = ["ColdStartWarning", "ModelNotFittedError", "PoolCapabilityError", "SkalError", "TrainingDivergedError"]
+__all__ = [
+    "ColdStartWarning",
+    "JournalError",
+    "JournalLockedError",
+    "ModelNotFittedError",
+    "PoolCapabilityError",
+    "SkalError",
+    "TrainingDivergedError",
+]
 
 
 class SkalError(Exception):
@@ -30,6 +38,14 @@ class ModelNotFittedError(SkalError, NotFittedError):
 
 class TrainingDivergedError(SkalError, ArithmeticError):
     """A network's loss became NaN or infinite in training."""
+
+
+class JournalError(SkalError, OSError):
+    """A journal of labels cannot be read or written, or is none."""
+
+
+class JournalLockedError(JournalError):
+    """Somebody else writes to the journal."""
 
 
 class ColdStartWarning(UserWarning):

@@ -314,6 +314,39 @@ class ActiveLearner(ModALActiveLearner):
             self._fit_to_known(bootstrap=bootstrap, **fit_kwargs)
         return self
 
+    def retrain(self, X: Any = None, y: Any = None, **fit_kwargs: Any) -> ActiveLearner:
+        """Take samples and labels in place of all that was taught since the initial data, and train on both.
+
+        Round, open query and what strategies keep stay: for whoever keeps the labels elsewhere, such as a labelling
+        session, and corrects, takes back and adds.
+
+        Parameters
+        ----------
+        X : array-like of m samples or None, default=None
+            None: nothing beside the initial data.
+        y : array-like of m labels or None, default=None
+        **fit_kwargs
+            Passed to the estimator's `fit`.
+
+        Returns
+        -------
+        self
+        """
+        with self._unchanged_on_error():
+            self._labels = self._labels.initial()
+            if X is not None:
+                self._add_training_data(X, y)
+            if len(self._labels):
+                self._fit_to_known(**fit_kwargs)
+            elif is_fitted(self.estimator):
+                self.estimator = clone(self.estimator)
+        return self
+
+    @property
+    def n_initial(self) -> int:
+        """Number of samples of the initial data, which `undo` and `retrain` leave alone."""
+        return len(self._labels.initial())
+
     # -- what is labelled ----------------------------------------------------------------------------------------
 
     @property

@@ -109,6 +109,11 @@ class LabeledSet:
         stacked = {name: stack for name, stack in self._stacked.items() if stack[0] <= len(kept)}
         return self._with(kept, stacked), self._lessons[-1].before
 
+    def initial(self) -> LabeledSet:
+        """The initial data alone, which cannot be undone."""
+        kept = tuple(lesson for lesson in self._lessons if lesson.before is None)
+        return self._with(kept, {name: stack for name, stack in self._stacked.items() if stack[0] <= len(kept)})
+
     def relabeled(self, position: Any, y: Any) -> LabeledSet:
         """This set with other labels `y` at one or several positions."""
         rows = self._rows(position)

@@ -32,6 +32,8 @@ class Memory:
 
     def __init__(self, *, keeps: bool = True) -> None:
         self.keeps = keeps
+        # How often something was kept, for those who save it.
+        self.changes = 0
         self._entries: dict[str, list[tuple[dict[str, Any], Any]]] = {}
 
     def recall(
@@ -74,6 +76,7 @@ class Memory:
         others = [entry for entry in self._entries.get(owner, []) if not _same(entry[0], settings)]
         # A new list: one that was saved for a failing query stays as it was.
         self._entries[owner] = [(dict(settings), value), *others][:_ENTRIES]
+        self.changes += 1
 
     @contextmanager
     def unchanged_on_error(self) -> Iterator[None]:
