@@ -6,7 +6,7 @@ WORKERS ?= 2
 # Built documentation and the oldest supported versions; git ignores it.
 WORK ?= $(CURDIR)/build
 
-.PHONY: all install format format-check lint types docs oldest test
+.PHONY: all install format format-check lint types docs oldest test fuzz
 
 all: format-check lint types docs oldest test
 
@@ -47,3 +47,9 @@ oldest:
 
 test:
 	$(PYTHON) -m pytest -n $(WORKERS)
+
+# Much longer than what `test` holds of it; another seed finds other cases.
+fuzz: export FUZZ_CASES ?= 10000
+fuzz: export FUZZ_SEED ?= $(shell date +%s)
+fuzz:
+	$(PYTHON) -m pytest -p no:cacheprovider tests/fuzz

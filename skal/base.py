@@ -27,7 +27,7 @@ from .utils._compat import (
     validate_parameter_constraints,
 )
 from .utils._random import make_generator
-from .utils._validation import check_n_instances
+from .utils._validation import check_n_instances, shown
 
 __all__ = [
     "HasMethods",
@@ -143,12 +143,13 @@ class QueryStrategy(BaseEstimator, ABC):
         """
         strategy = self.with_params(overrides) if overrides else self
         pool, rng = strategy._view(classifier, X, X_training, y_training)
-        n_instances = check_n_instances(n_instances, len(pool))
+        n_instances = strategy._check_n_instances(n_instances, len(pool))
         with pool.memory.unchanged_on_error():
-            if pool.is_cold:
+            if pool.is_cold and not (strategy.begins and strategy._settle_cold(pool)):
                 query_idx, scores = strategy._cold_start(pool, n_instances, rng)
             else:
-                strategy._check_pool(pool)
+                if not pool.is_cold:
+                    strategy._check_pool(pool)
                 query_idx, scores = strategy._query(pool, n_instances, rng)
             return strategy._check_result(query_idx, scores, n_instances, len(pool))
 
@@ -184,6 +185,18 @@ class QueryStrategy(BaseEstimator, ABC):
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         """Positions and scores of the chosen samples, most informative first."""
 
+    @property
+    def begins(self) -> bool:
+        """Whether it can choose the first labels itself: it has a start of its own, or needs embeddings alone."""
+        has_own = type(self)._cold_start is not QueryStrategy._cold_start
+        return has_own or {*self.requires} <= {"embeddings", "labeled"}
+
+    def _settle_cold(self, pool: PoolView) -> bool:
+        """Whether there are embeddings without any label, for a strategy that has no start of its own."""
+        if type(self)._cold_start is not QueryStrategy._cold_start or "embeddings" not in self.requires:
+            return False
+        return len(pool) > 0 and pool.settle_cold()
+
     def _cold_start(
         self, pool: PoolView, n_instances: int, rng: np.random.Generator
     ) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -195,11 +208,14 @@ class QueryStrategy(BaseEstimator, ABC):
 
     def _view(self, classifier: Any, X: Any, X_training: Any, y_training: Any) -> tuple[PoolView, np.random.Generator]:
         validate_parameter_constraints(
-            self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
+            self._parameter_constraints, self.get_params(deep=False), caller_name=str(type(self).__name__)
         )
         pool = view_pool(classifier, X, X_training=X_training, y_training=y_training)
         rng = make_generator(getattr(self, "random_state", None), pool.round, pool.n_labeled)
         return pool, rng
+
+    def _check_n_instances(self, n_instances: Any, n_pool: int) -> int:
+        return check_n_instances(n_instances, n_pool)
 
     def _check_pool(self, pool: PoolView) -> None:
         if len(pool) == 0:
@@ -207,6 +223,10 @@ class QueryStrategy(BaseEstimator, ABC):
         pool.check_fitted()
         # Before the transformers of a pipeline are run.
         self._require(pool)
+        self._check_rows(pool)
+
+    def _check_rows(self, pool: PoolView) -> None:
+        """Check shape and values of the pool."""
         pool.check()
 
     def _require(self, pool: PoolView) -> None:
@@ -254,7 +274,9 @@ class QueryStrategy(BaseEstimator, ABC):
                 setattr(twin, name, inner.with_params(rest_params))
             elif not hasattr(inner, "get_params"):
                 key = f"{name}__{next(iter(rest_params))}"
-                raise TypeError(f"{key!r} needs a {name!r} of {self.__name__} with parameters. Got {inner!r} instead.")
+                raise TypeError(
+                    f"{key!r} needs a {name!r} of {self.__name__} with parameters. Got {shown(inner)} instead."
+                )
             else:
                 setattr(twin, name, clone(inner).set_params(**rest_params))
         return twin
@@ -321,11 +343,20 @@ def _warn_of_cold_start(name: str) -> bool:
     return True
 
 
+# What other libraries call the number of samples to choose.
+_MEANT_AS_NUMBER = {
+    "batch", "batch_size", "k", "n", "n_instance", "n_query", "n_queries", "n_sample", "n_samples", "num_instances",
+    "query_size", "size",
+}  # fmt: skip
+
+
 def unknown_keyword(owner: str, key: str, valid: list[str], also: tuple[str, ...] = ()) -> str:
     """What to say of an unknown keyword, with the likely one of `valid`, or of `also`, which the call has besides."""
     close = difflib.get_close_matches(key, [name for name in (*valid, *also) if name != key], n=1)
+    if key in _MEANT_AS_NUMBER and "n_instances" in also:
+        close = ["n_instances"]
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{owner} has no parameter {key!r}.{hint} Valid parameters are {sorted(valid)}."
+    return f"{owner} has no parameter {shown(key)}.{hint} Valid parameters are {sorted(valid)}."
 
 
 def make_query_function(strategy_class: type[QueryStrategy], name: str) -> Callable[..., Any]:

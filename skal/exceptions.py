@@ -8,6 +8,8 @@ __all__ = [
     "JournalLockedError",
     "ModelNotFittedError",
     "PoolCapabilityError",
+    "ResultsError",
+    "ResultsLockedError",
     "SkalError",
     "TrainingDivergedError",
 ]
@@ -46,6 +48,14 @@ class JournalError(SkalError, OSError):
 
 class JournalLockedError(JournalError):
     """Somebody else writes to the journal."""
+
+
+class ResultsError(SkalError, OSError):
+    """The results folder of a comparison cannot be read or written."""
+
+
+class ResultsLockedError(ResultsError):
+    """Another comparison is writing into the results folder; the message names its host and process."""
 
 
 class ColdStartWarning(UserWarning):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,10 +15,11 @@ from sklearn.utils import get_tags
 
 from .exceptions import ModelNotFittedError, PoolCapabilityError
 from .models import Head, Model, Outputs, Unwrapped, checked_proba, clone_samples, is_detector, one_class_proba
-from .rows import check_finite, feature_shape, n_rows, plain_labels, read_by, row_blocks, take_rows
+from .rows import check_finite, column_names, feature_shape, n_rows, plain_labels, read_by, row_blocks, take_rows
 from .utils._compat import BaseCommittee, BaseLearner
 from .utils._memory import Memory
 from .utils._random import make_generator
+from .utils._validation import shown
 
 __all__ = ["Memory", "PoolView", "view_pool"]
 
@@ -73,6 +74,8 @@ class PoolView:
         The same kind of view of the labelled data, with `y` and `y_encoded`; None where there is none.
     memory : Memory
         What outlives a query: ``memory.recall(owner, settings, make)``. The learner keeps it.
+    whole : PoolView
+        Of a `part`, the view of the whole pool; else the view itself. What is kept in `memory` is about the whole.
     classes : ndarray of shape (n_classes,)
         The label of each column of `proba`.
     n_labeled : int
@@ -114,6 +117,7 @@ class PoolView:
         self._wishes = _Wishes()
         self._found: dict[str, NDArray] = {}
         self._parent: PoolView | None = None
+        self._whole: PoolView | None = None
 
     def __len__(self) -> int:
         return self._n
@@ -289,8 +293,26 @@ class PoolView:
             view.__dict__.pop(name, None)
         # One set of what is wanted: what is wanted later is wanted of both.
         view.X, view.y, view._n = self._X_training, self._y_training, self.n_labeled
-        view._found, view._parent = {}, self
+        view._found, view._parent, view._whole = {}, self, None
         return view
+
+    def settle_cold(self) -> bool:
+        """Take the embeddings that need neither label nor training, and no labelled sample; False where there are none.
+
+        Those of a frozen backbone or of a classifier's own `embed`, else the numbers behind the transformers, which are
+        fitted on the pool.
+        """
+        with read_by(self.X, self.model_name):
+            found = self.model.cold_embeddings(self.X_transformed)
+        if found is None:
+            return False
+        if not np.isfinite(found).all():
+            raise ValueError(f"X must hold finite numbers to be compared by {self.model_name}. Got NaN or infinity.")
+        self._X_training, self._y_training = take_rows(self.X, slice(0, 0)), np.empty(0)
+        self._found["embeddings"] = found
+        if self.labeled is not None:
+            self.labeled._found["embeddings"] = found[:0]
+        return True
 
     @cached_property
     def y_encoded(self) -> NDArray[np.int64]:
@@ -312,6 +334,54 @@ class PoolView:
     def take(self, idx: Any) -> Any:
         """Rows of the pool, as passed, by position."""
         return take_rows(self.X, idx)
+
+    def part(self, idx: NDArray[np.integer]) -> PoolView:
+        """The same kind of view of some rows of the pool: the same model, labelled data, memory and counters.
+
+        Parameters
+        ----------
+        idx : ndarray of shape (m,), int
+            Positions in the pool, in the order that the part is to have.
+
+        Returns
+        -------
+        PoolView
+            What this view knows of the rows is not computed again; what is asked of the part is computed for them
+            alone.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from skal.pool import view_pool
+        >>> X, y = load_iris(return_X_y=True)
+        >>> pool = view_pool(LogisticRegression(max_iter=200).fit(X, y), X)
+        >>> part = pool.part(np.array([140, 0]))
+        >>> len(part), part.proba.argmax(axis=1).tolist(), len(part.whole)
+        (2, [2, 0], 150)
+        """
+        view = copy.copy(self)
+        for name in ("X_transformed", "box_proba"):
+            view.__dict__.pop(name, None)
+        view.X, view._n, view._whole = take_rows(self.X, idx), len(idx), self.whole
+        view._found = {name: value[idx] for name, value in self._found.items()}
+        if "X_transformed" in self.__dict__ and self._unwrapped.transformers:
+            view.X_transformed = take_rows(self.X_transformed, idx)
+        if "box_proba" in self.__dict__:
+            view.box_proba = [self.box_proba[i] for i in idx.tolist()]
+        # What is wanted of a part is not wanted of the whole.
+        view._wishes = _Wishes(by=self._wishes.by)
+        if self.labeled is not None:
+            # The labelled data are the same, and found once for both.
+            view.labeled = copy.copy(self.labeled)
+            view.labeled._parent, view.labeled._wishes = view, view._wishes
+        return view
+
+    @property
+    def whole(self) -> PoolView:
+        """The view of the whole pool that this one is a `part` of, or this one."""
+        return self if self._whole is None else self._whole
 
     # -- several opinions --------------------------------------------------------------------------------------
 
@@ -428,6 +498,10 @@ class PoolView:
     def check(self) -> None:
         """Raise where the model is not fitted, the shape is not the model's, or the pool holds NaN or infinity."""
         self.check_fitted()
+        names, taught = column_names(self.X), column_names(self._X_training)
+        lacking = [name for name in taught or () if name not in (names or ())] if names else []
+        if lacking:
+            raise ValueError(f"X lacks the column {lacking[0]!r}, which the labelled data has. It has {shown(names)}.")
         given = feature_shape(self.X)
         expected = feature_shape(self._X_training)
         differs = given is not None and expected is not None and len(given) > 0 and given != expected
@@ -445,6 +519,15 @@ class PoolView:
         first rows. "a|b" is satisfied by either.
         """
         self._wishes.by = by
+        self.check_offers(*members, by=by)
+        self._wishes.are_declared = True
+        heads = {"head", "linear_head"} & {*members}
+        for member in (*members, *(("embeddings", "logits") if heads else ())):
+            if member in _OUTPUTS:
+                self._wishes.members.setdefault(member, by)
+
+    def check_offers(self, *members: str, by: str) -> None:
+        """Raise as `require` does, and want nothing: for what will be asked of a `part` only."""
         for member in members:
             if member in self.model.offers and member != "snapshots":
                 continue
@@ -452,11 +535,6 @@ class PoolView:
             if not any(self._has(part) for part in parts):
                 untaught = self._X_training is None and any(self.model.supplies(part) for part in parts)
                 raise self.model.lacks("labeled" if untaught else member, by)
-        self._wishes.are_declared = True
-        heads = {"head", "linear_head"} & {*members}
-        for member in (*members, *(("embeddings", "logits") if heads else ())):
-            if member in _OUTPUTS:
-                self._wishes.members.setdefault(member, by)
 
     def _has(self, member: str) -> bool:
         if member == "labeled":
@@ -469,7 +547,7 @@ class PoolView:
     @cached_property
     def _one_class(self) -> Any:
         """The label of all labelled samples, where they have one in common."""
-        y = np.asarray(self._y_training)
+        y = _one_column(self._y_training)
         return y.flat[0] if y.size and np.all(y == y.flat[0]) else None
 
 
@@ -520,8 +598,18 @@ def _allows_nan(estimator: Any) -> bool:
 
 def _one_column(y: Any) -> NDArray:
     """Labels `(n,)`, also of a column of them or a frame of one column."""
-    labels = np.asarray(plain_labels(y))
-    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    try:
+        labels = np.asarray(plain_labels(y))
+    except ValueError:  # of a ragged list
+        labels = np.empty((len(y), 0))
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or any(isinstance(label, (Mapping, list, tuple, set)) for label in labels[:1].tolist()):
+        raise ValueError(
+            "The labelled data must have one label for each sample, in one dimension. "
+            f"Got {shown(labels[0].tolist()) if labels.size else 'several or none'} for the first."
+        )
+    return labels
 
 
 def _shape_words(shape: tuple[int, ...]) -> str:

@@ -1,5 +1,7 @@
 """PoolView: what it says of each kind of classifier, and that its members agree with one another."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -27,6 +29,7 @@ from skal.learners import ActiveLearner
 from skal.nets import DeepClassifier
 from skal.pool import view_pool
 from skal.strategies import BALQUE, DECERN, UFFM, MarginSampling, NoiseStability, RandomSampling, usable_with
+from skal.testing import FakePool
 
 X, Y = load_iris(return_X_y=True)
 
@@ -276,3 +279,121 @@ def test_noise_is_refused_where_one_row_alone_would_pass():
     model = SGDClassifier(loss="log_loss", random_state=0).fit(X, Y)
     with pytest.raises(PoolCapabilityError, match="NoiseStability needs weights to perturb"):
         NoiseStability(n_samples=2).select(model, np.vstack([1e4 * X[:1], X]), 3)
+
+
+# -- parts of a pool -------------------------------------------------------------------------------------------------
+
+
+class Counted(FunctionTransformer):
+    """Leaves the number of rows of each call in a list of the class."""
+
+    rows: ClassVar[list] = []
+
+    def transform(self, X):
+        self.rows.append(len(X))
+        return 2 * X
+
+
+@pytest.fixture
+def piped():
+    Counted.rows = []
+    model = make_pipeline(Counted(), LogisticRegression(max_iter=500)).fit(X, Y)
+    Counted.rows.clear()
+    return model
+
+
+IDX = np.array([7, 149, 60])
+
+
+def test_a_part_is_a_view_of_those_rows_alone(piped):
+    pool = view_pool(piped, X, X_training=X[:5], y_training=Y[:5])
+    part = pool.part(IDX)
+    assert len(part) == 3
+    np.testing.assert_array_equal(part.X, X[IDX])
+    np.testing.assert_allclose(part.proba, piped.predict_proba(X[IDX]))
+    np.testing.assert_array_equal(part.embeddings, 2 * X[IDX])
+    assert Counted.rows == [3, 3]  # one of them is the test's own
+    np.testing.assert_allclose(pool.proba, piped.predict_proba(X))
+    assert pool.embeddings.shape == (150, 4)
+    assert part.embeddings.shape == (3, 4)
+
+
+def test_a_part_takes_what_is_known_already(piped):
+    pool = view_pool(piped, X, X_training=X[:5], y_training=Y[:5])
+    whole = {name: getattr(pool, name) for name in ("proba", "logits", "embeddings", "X_transformed")}
+    labeled = pool.labeled.embeddings
+    Counted.rows.clear()
+    part = pool.part(IDX)
+    for name, values in whole.items():
+        np.testing.assert_array_equal(getattr(part, name), values[IDX])
+    assert part.labeled.embeddings is labeled
+    assert Counted.rows == []
+
+
+def test_the_labelled_data_are_found_once_for_a_pool_and_its_parts(piped):
+    pool = view_pool(piped, X, X_training=X[:5], y_training=Y[:5])
+    parts = [pool.part(IDX), pool.part(IDX[:1])]
+    for part in parts:
+        np.testing.assert_array_equal(part.labeled.y_encoded, Y[:5])
+        np.testing.assert_array_equal(part.labeled.proba, pool.labeled.proba)
+        assert part.labeled.whole is part.labeled
+    assert Counted.rows.count(5) <= 2
+
+
+def test_a_part_has_the_memory_and_the_counters_of_the_whole():
+    learner = ActiveLearner(LogisticRegression(max_iter=500), X_training=X[::10], y_training=Y[::10])
+    learner.round = 4
+    pool = view_pool(learner, X)
+    part = pool.part(IDX).part(np.array([2, 0]))
+    np.testing.assert_array_equal(part.X, X[[60, 7]])
+    assert part.memory is part.labeled.memory is learner.memory
+    assert (part.round, part.n_labeled, len(part.labeled)) == (4, 15, 15)
+    assert part.whole is pool
+    assert pool.whole is pool
+    np.testing.assert_array_equal(part.classes, [0, 1, 2])
+
+
+def test_what_is_wanted_of_a_part_is_not_wanted_of_the_whole():
+    net = DeepClassifier(Net, max_epochs=1, random_state=0).fit(X, Y)
+    pool = view_pool(net, X)
+    pool.require("proba", by="One")
+    part = pool.part(IDX)
+    part.require("embeddings", by="Two")
+    assert pool.proba.shape == (150, 3)
+    assert pool._found.keys() == {"proba"}
+    np.testing.assert_allclose(part.embeddings, pool.embeddings[IDX], rtol=1e-5)
+
+
+def test_offers_are_checked_without_wanting_anything():
+    net = DeepClassifier(Net, max_epochs=1, random_state=0).fit(X, Y)
+    pool = view_pool(net, X)
+    pool.check_offers("embeddings", "linear_head", by="Two")
+    pool.require("proba", by="One")
+    assert pool.proba.shape == (150, 3)
+    assert pool._found.keys() == {"proba"}
+    with pytest.raises(PoolCapabilityError, match="Two needs"):
+        pool.check_offers("boxes", by="Two")
+    with pytest.raises(PoolCapabilityError, match="Two needs the labelled data"):
+        pool.check_offers("labeled", by="Two")
+
+
+def test_a_part_of_a_fake_pool_has_its_rows_of_all_that_was_given():
+    rng = np.random.default_rng(0)
+    proba = [softmax(rng.standard_normal((5, 2)), axis=1) for _ in range(4)]
+    boxes = [softmax(rng.standard_normal((i % 3, 2)), axis=1) for i in range(5)]
+    fake = FakePool(
+        proba=proba[0], embeddings=rng.standard_normal((5, 3)), opinions=proba[1:], boxes=boxes,
+        labeled=FakePool(proba=[[1.0, 0.0]], embeddings=[[0.0, 1.0, 2.0]], y=[1]),
+    )  # fmt: skip
+    part = fake.part(np.array([4, 1]))
+    np.testing.assert_array_equal(part.proba, proba[0][[4, 1]])
+    np.testing.assert_array_equal(part.embeddings, fake.embeddings[[4, 1]])
+    np.testing.assert_array_equal(part.proba_samples(3, 0), np.stack(proba[1:])[:, [4, 1]])
+    assert [len(box) for box in part.box_proba] == [1, 1]
+    np.testing.assert_array_equal(part.box_proba[0], boxes[4])
+    assert [len(box) for box in fake.box_proba] == [0, 1, 2, 0, 1]
+    np.testing.assert_array_equal(fake.part(np.array([2])).box_proba, [boxes[2]])
+    assert part.labeled.y_encoded.tolist() == [1]
+    np.testing.assert_array_equal(part.labeled.embeddings, [[0.0, 1.0, 2.0]])
+    assert fake.asked["proba"] == 1
+    assert len(fake.proba) == 5

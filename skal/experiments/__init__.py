@@ -1,6 +1,7 @@
 """Paired comparisons of query strategies, their statistics and displays, and the command `skal compare`."""
 
+from ..exceptions import ResultsError, ResultsLockedError
 from ._comparison import Comparison
 from ._run import RunError, compare
 
-__all__ = ["Comparison", "RunError", "compare"]
+__all__ = ["Comparison", "ResultsError", "ResultsLockedError", "RunError", "compare"]

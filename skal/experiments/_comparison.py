@@ -1,6 +1,7 @@
 """What a comparison found, as data, as a table and as a picture."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -22,11 +23,14 @@ class Comparison:
         round's fit, `query_seconds` of the query that led to this round (NaN in round 0).
     reference : str
         Name of the random sampling that all others are compared with.
+    notes : sequence of str, default=()
+        What readers must know of single strategies: sentences that stand under the table.
     """
 
-    def __init__(self, results: pd.DataFrame, reference: str):
+    def __init__(self, results: pd.DataFrame, reference: str, notes: Sequence[str] = ()):
         self.results = results
         self.reference = reference
+        self.notes = tuple(notes)
 
     def summary(self) -> pd.DataFrame:
         """One row per strategy: means over seeds, and paired differences to the reference.
@@ -44,8 +48,8 @@ class Comparison:
         return summarize(self.results, self.reference)
 
     def table(self) -> str:
-        """The summary as text for people, with a line on how to read it."""
-        return format_table(self.summary(), self.reference)
+        """The summary as text for people, with a line on how to read it, and the notes."""
+        return "\n".join([format_table(self.summary(), self.reference), *self.notes])
 
     def to_csv(self, path: str | os.PathLike) -> None:
         """Write `results` as a CSV file."""

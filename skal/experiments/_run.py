@@ -1,17 +1,15 @@
 """Paired runs of query strategies: every strategy meets the same splits, initial sets and model seeds."""
 
 import os
-import signal
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing, nullcontext
+from functools import partial
 from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import accuracy_score
@@ -23,11 +21,28 @@ from ..exceptions import SkalError
 from ..learners import ActiveLearner, learner_from, simulate
 from ..metrics import labeled_imbalance
 from ..rows import take_rows
+from ..strategies import RandomSampling
 from ._comparison import Comparison
-from ._plan import Data, Plan, check_data, check_learner, check_plan, check_seeds, named_strategies
-from ._store import COLUMNS, ResultStore, describe
+from ._identity import identity
+from ._plan import (
+    Data,
+    Plan,
+    check_data,
+    check_estimator,
+    check_learner,
+    check_n_jobs,
+    check_plan,
+    check_seeds,
+    named_strategies,
+    notes_on,
+)
+from ._store import COLUMNS, ResultStore
+from ._workers import WorkerDiedError, run_in_processes
 
 __all__ = ["RunError", "compare"]
+
+# Of the settings in a results folder. 1 had texts of parameters instead of identities.
+_FORMAT = 2
 
 
 class RunError(SkalError, RuntimeError):
@@ -90,11 +105,12 @@ def compare(
         `estimator`, `query_strategy`, `force_all_finite` and data are not read. `None` is a plain `ActiveLearner`.
     n_jobs : int, default=None
         Runs at the same time, each in its own process with its share of the cores as threads; `None` means 1,
-        -1 all cores (joblib's convention).
+        -1 all cores (joblib's convention). The processes end with this one, however it ends.
     out : path, default=None
         Results folder: every finished run is written at once to `results.csv` there, and a later call with
         the same settings goes on where it stopped. More strategies or seeds may be added; other settings are
-        an error.
+        an error: sizes, data, model and strategies count by their content (parameters, weights, a function's code),
+        seeds of models and strategies do not. One comparison at a time uses a folder.
     progress : bool, default=False
         Show a progress bar on the standard error stream.
 
@@ -106,17 +122,31 @@ def compare(
 
     Raises
     ------
+    TypeError
+        For a strategy or an estimator that is none, such as its class or its name.
     ValueError
-        For sizes that do not fit the data, duplicate names or seeds, or an `out` folder of other settings.
+        For sizes that do not fit the data, `y` that is no class labels, duplicate names or seeds, or an `out` folder of
+        other settings or with files that cannot be read.
     RunError
         If a run fails. Finished runs are kept in `out`.
+    ResultsLockedError, ResultsError
+        If another comparison is using the folder `out` (the message names its host and process); if it cannot be read
+        or written.
+
+    Warns
+    -----
+    UserWarning
+        If `results.csv` in `out` holds runs that are damaged or not whole: they are run again, and the file as it was
+        is kept as ``results.csv.damaged``.
 
     Notes
     -----
     Every source of randomness has its own generator, a child of ``numpy.random.SeedSequence(seed)``: the
     split, the pool's subset, the initial set, the model, the strategy. All `random_state` parameters of the
     estimator and of the strategies are set from them, whatever they were. The model is fitted anew in every
-    round from the same seed. Cost: ``len(strategies) * len(seeds) * (n_queries + 1)`` fits.
+    round from the same seed. Ctrl-C stops at once; what is finished stays in `out`.
+
+    Cost: ``len(strategies) * len(seeds) * (n_queries + 1)`` fits.
 
     Examples
     --------
@@ -133,76 +163,97 @@ def compare(
     'reference'
     """
     named, reference = named_strategies(strategies)
+    check_estimator(estimator)
     check_learner(learner)
     seed_list = check_seeds(seeds)
+    n_workers = check_n_jobs(n_jobs)
     data = check_data(X, y, X_test, y_test)
     plan = check_plan(Plan(n_initial, n_instances, n_queries, pool_size, test_size), data)
-    store = None
-    if out is not None:
-        settings = {
-            "skal": __version__,
-            "model": describe(estimator),
-            "data": joblib.hash(tuple(data)),
-            **plan._asdict(),
-            "strategies": {name: describe(strategy) for name, strategy in named.items()},
-        }
-        if learner is not None:
-            settings["learner"] = describe(clone(learner))
-        store = ResultStore(out, settings)
-    done = store.done() if store is not None else set()
-    # Seed by seed, so that an interrupted comparison holds complete pairs.
-    todo = [(name, seed) for seed in seed_list for name in named if (name, seed) not in done]
-    rows: list[dict[str, Any]] = []
-    n_workers = max(1, min(joblib.effective_n_jobs(n_jobs), len(todo)))
+    run = partial(_run, named, estimator, learner, data, plan)
+    settings = {} if out is None else _settings(named, estimator, learner, data, plan)
+    with nullcontext() if out is None else ResultStore(out, settings) as store:
+        done = set() if store is None else store.done()
+        # Seed by seed, so that an interrupted comparison holds complete pairs.
+        todo = [(name, seed) for seed in seed_list for name in named if (name, seed) not in done]
+        rows: list[dict[str, Any]] = []
+        total = len(named) * len(seed_list)
+        with (
+            closing(_runs(run, todo, min(n_workers, len(todo)))) as runs,
+            tqdm(total=total, initial=total - len(todo), unit="run", disable=not progress) as bar,
+        ):
+            for run_rows in runs:
+                if store is not None:
+                    store.add(run_rows)
+                rows += run_rows
+                bar.update()
+        results = pd.DataFrame(rows, columns=COLUMNS) if store is None else store.results
+    return Comparison(_ordered(results, named, seed_list), reference, notes_on(named))
+
+
+def _settings(
+    named: Mapping[str, Any], estimator: Any, learner: ActiveLearner | None, data: Data, plan: Plan
+) -> dict[str, Any]:
+    """What the results depend on."""
+    settings = {
+        "format": _FORMAT,
+        "skal": __version__,
+        "model": _identity_without_seeds(estimator),
+        "data": identity(data),
+        **plan._asdict(),
+        "strategies": {name: _identity_without_seeds(strategy) for name, strategy in named.items()},
+    }
+    if learner is not None:
+        settings["learner"] = _identity_without_seeds(_blank(learner))
+    return settings
+
+
+def _blank(template: ActiveLearner) -> ActiveLearner:
+    """The template without what is not read of it."""
+    return learner_from(template, None, RandomSampling())
+
+
+def _identity_without_seeds(obj: Any) -> str:
+    """Each run sets them, whatever they were."""
+    return identity(_seeded(obj, np.random.SeedSequence(0)))
+
+
+def _runs(
+    run: Callable[[str, int], list[dict[str, Any]]], todo: list[tuple[str, int]], n_workers: int
+) -> Generator[list[dict[str, Any]], None, None]:
+    """The rows of each run, as they are finished."""
+    if n_workers <= 1:
+        for name, seed in todo:
+            yield run(name, seed)
+        return
     threads = max(1, joblib.cpu_count() // n_workers)
-    calls = (
-        delayed(_run)(name, named[name], estimator, learner, data, plan, seed, threads if n_workers > 1 else None)
-        for name, seed in todo
-    )
-    total = len(named) * len(seed_list)
-    with tqdm(total=total, initial=total - len(todo), unit="run", disable=not progress) as bar:
-        with _interrupts_ignored(if_=n_workers > 1):
-            finished = Parallel(n_jobs=n_workers, return_as="generator_unordered")(calls)
-        for run_rows in finished:
-            if store is not None:
-                store.add(run_rows)
-            rows += run_rows
-            bar.update()
-    results = pd.DataFrame(rows, columns=COLUMNS) if store is None else store.results
-    return Comparison(_ordered(results, named, seed_list), reference)
+    with closing(run_in_processes(partial(_with_threads, threads, run), todo, n_workers, threads)) as runs:
+        try:
+            yield from runs
+        except WorkerDiedError as error:
+            name, seed = error.job
+            raise RunError(f"{name} with seed {seed} failed: {error}.") from error
+
+
+def _with_threads(threads: int, run: Callable[[str, int], Any], name: str, seed: int) -> Any:
+    torch.set_num_threads(threads)
+    return run(name, seed)
 
 
 def _run(
-    name: str,
-    strategy: Any,
+    named: Mapping[str, Any],
     estimator: BaseEstimator,
     template: ActiveLearner | None,
     data: Data,
     plan: Plan,
+    name: str,
     seed: int,
-    threads: int | None,
 ) -> list[dict[str, Any]]:
-    """One strategy with one seed: the rows of its learning curve. `threads` is torch's limit in a worker."""
-    if threads is not None:
-        torch.set_num_threads(threads)
+    """One strategy with one seed: the rows of its learning curve."""
     try:
-        return _simulate(name, strategy, estimator, template, data, plan, seed)
+        return _simulate(name, named[name], estimator, template, data, plan, seed)
     except Exception as error:
         message = " ".join(str(error).split())
         raise RunError(f"{name} with seed {seed} failed: {type(error).__name__}: {message}") from error
-
-
-@contextmanager
-def _interrupts_ignored(*, if_: bool) -> Iterator[None]:
-    """Worker processes started in here ignore Ctrl-C: it is the parent's to handle, which then ends them."""
-    if not (if_ and threading.current_thread() is threading.main_thread()):
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _simulate(

@@ -4,5 +4,7 @@ from ._active_learner import ActiveLearner
 from ._dm2_at import DM2ATLearner
 from ._simulation import Round, simulate
 from ._simulation import learner_from as learner_from  # for meta and experiments
+from ._transaction import LARGEST_IN_QUERY as LARGEST_IN_QUERY  # for meta
+from ._transaction import unchanged_on_error as unchanged_on_error  # for meta
 
 __all__ = ["ActiveLearner", "DM2ATLearner", "Round", "simulate"]

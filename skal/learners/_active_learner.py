@@ -7,7 +7,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,25 @@ from sklearn.utils import get_tags
 from torch import nn
 
 from ..base import unknown_keyword
-from ..models import Unwrapped, casting, is_fitted, is_plain_net, net_labels, takes_missing
+from ..models import Unwrapped, casting, interrupts_pass, is_fitted, is_plain_net, net_labels, takes_missing
 from ..pool import Memory
-from ..rows import check_training_data, n_rows, net_input, own_labels, plain_labels, read_by, take_rows
+from ..rows import (
+    check_classes,
+    check_labels,
+    check_training_data,
+    n_rows,
+    net_input,
+    own_labels,
+    plain_labels,
+    read_by,
+    take_rows,
+)
 from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
 from ..utils._random import make_generator
+from ..utils._validation import shown
+from ._arguments import NOT_GIVEN, check_cold_start, check_estimator, check_query_strategy, first_strategy
 from ._labels import LabeledSet, is_one_label
-from ._transaction import attributes_kept_on_error, put_back, snapshot
+from ._transaction import LARGEST_IN_QUERY, Snapshot, unchanged_on_error
 
 __all__ = ["ActiveLearner"]
 
@@ -62,6 +74,15 @@ class ActiveLearner(ModALActiveLearner):
         is a Pipeline, whose steps decide.
     random_state : int, RandomState or None, default=None
         Seeds bootstrap samples.
+    classes : array-like of labels or None, default=None
+        All labels that there are. A label that is missing, empty or none of them is then an error, which names the
+        nearest, wherever labels come in.
+    cold_start : "random" or strategy, default="random"
+        Who chooses while there are no labels: uniformly at random, or a strategy that needs embeddings only
+        (TypiClust, KMeansSampling, ActiveFT, CoreSet, ProbCover), whatever `query_strategy` is. Embeddings are then
+        those of a frozen backbone (``DeepClassifier(freeze="backbone")``), of an estimator's own `embed`, or the
+        numbers behind the transformers, fitted on the pool. Not given, a `query_strategy` that can choose the first
+        labels by itself does so; else it is random, with a `ColdStartWarning`.
     **fit_kwargs
         Passed to the estimator's `fit` when it is fitted at construction; not reused by `teach`, as in modAL.
 
@@ -123,29 +144,33 @@ class ActiveLearner(ModALActiveLearner):
         on_transformed: bool = False,
         force_all_finite: bool = True,
         random_state: int | np.random.RandomState | None = None,
+        *,
+        classes: Any = None,
+        cold_start: Any = NOT_GIVEN,
         **fit_kwargs: Any,
     ) -> None:
-        if inspect.isclass(query_strategy):
-            raise TypeError(
-                f"query_strategy must be a strategy, not a class. Got {query_strategy.__name__}; "
-                f"did you mean {query_strategy.__name__}()?"
-            )
-        if not callable(query_strategy):
-            raise TypeError(f"query_strategy must be callable. Got {query_strategy!r} instead.")
+        check_estimator(estimator, has_data=X_training is not None)
+        check_query_strategy(query_strategy)
+        check_cold_start(cold_start)
+        if classes is not None:
+            check_classes(classes, type(self).__name__)
         if not isinstance(force_all_finite, bool):
-            raise TypeError(f"force_all_finite must be a bool. Got {force_all_finite!r} instead.")
+            raise TypeError(f"force_all_finite must be a bool. Got {shown(force_all_finite)} instead.")
         self.estimator = estimator
         self.query_strategy = query_strategy
         self.bootstrap_init = bootstrap_init
         self.on_transformed = on_transformed
         self.force_all_finite = force_all_finite
         self.random_state = random_state
+        self.classes = classes
+        self.cold_start = cold_start
         self._begin_with(LabeledSet())
         self._fit_kwargs = fit_kwargs
         self._check_fit_kwargs(fit_kwargs)
         if X_training is not None:
-            self._begin_with(self._checked(X_training, y_training))
-            self._fit_to_known(bootstrap=bootstrap_init, **fit_kwargs)
+            with unchanged_on_error(self.estimator, self.random_state):
+                self._begin_with(self._checked(X_training, y_training))
+                self._fit_to_known(bootstrap=bootstrap_init, **fit_kwargs)
         elif y_training is not None:
             raise ValueError("y_training was given without X_training.")
 
@@ -172,13 +197,14 @@ class ActiveLearner(ModALActiveLearner):
         scores : ndarray of shape (n_instances,)
             Only with ``return_metrics=True``; None, with a warning, where a foreign strategy gives none.
         """
-        result = self._ask(X_pool, query_args, query_kwargs)
-        if len(result) == 3:
-            query_idx, instances, scores = result
-        else:
-            query_idx, scores = result
-            instances = take_rows(X_pool, query_idx)
-        self._has_query = True
+        with unchanged_on_error(self, largest=LARGEST_IN_QUERY, leave=(self.X_training, self.y_training)):
+            result = self._ask(X_pool, query_args, query_kwargs)
+            if len(result) == 3:
+                query_idx, instances, scores = result
+            else:
+                query_idx, scores = result
+                instances = take_rows(X_pool, query_idx)
+            self._has_query = True
         if not return_metrics:
             return query_idx, instances
         if scores is None:
@@ -190,6 +216,14 @@ class ActiveLearner(ModALActiveLearner):
         strategy: Any = self.query_strategy
         if isinstance(strategy, functools.partial) and not strategy.args and hasattr(strategy.func, "select"):
             strategy, kwargs = strategy.func, {**strategy.keywords, **kwargs}
+        if len(self._labels) == 0 and not is_fitted(self.estimator):
+            first = first_strategy(self.cold_start, self.random_state)
+            if first is not None:
+                given = {**getattr(strategy, "keywords", {}), **kwargs}
+                n_instances = args[0] if args else given.pop("n_instances", 1)
+                if hasattr(strategy, "with_params"):
+                    strategy.with_params(given)  # whose errors are the same with labels and without
+                return first.select(self, X_pool, n_instances)
         if hasattr(strategy, "select"):
             return strategy.select(self, X_pool, *args, **kwargs)
         answer = strategy(self, X_pool, *args, **kwargs)
@@ -279,8 +313,8 @@ class ActiveLearner(ModALActiveLearner):
             self._labels, (self.round, self._has_query, untaught) = self._labels.without_last()
             if len(self._labels):
                 self._fit_to_known(bootstrap=bootstrap, **fit_kwargs)
-            elif untaught[0].part is self.estimator:
-                put_back(untaught)
+            elif untaught.root is self.estimator:
+                untaught.put_back()
             else:
                 self.estimator = clone(self.estimator)
         return self
@@ -308,6 +342,8 @@ class ActiveLearner(ModALActiveLearner):
         ValueError
             Positions that do not exist or come twice, or another number of labels. The learner stays as it was.
         """
+        if self.classes is not None:
+            check_labels([y] if is_one_label(y) else y, check_classes(self.classes, type(self).__name__))
         with self._unchanged_on_error():
             self._labels = self._labels.relabeled(position, y)
             self._checked(self.X_training, self.y_training)
@@ -381,6 +417,8 @@ class ActiveLearner(ModALActiveLearner):
                 f"y must hold one label for each of {n_rows(X)} samples. Got the label {y!r} alone: put it into a list."
             )
         y = own_labels(X) if y is None else y
+        if self.classes is not None:
+            check_labels(y, check_classes(self.classes, type(self).__name__))
         check_training_data(X, y, ensure_all_finite=self.force_all_finite and not takes_missing(self.estimator))
         return LabeledSet(X, y)
 
@@ -389,7 +427,7 @@ class ActiveLearner(ModALActiveLearner):
     def _add_training_data(self, X: Any, y: Any) -> None:
         new = self._checked(X, y)
         # Without labels there is nothing to train on again, so that `undo` needs the estimator as it is now.
-        untaught = None if len(self._labels) else [one._replace(state=one.copies) for one in snapshot(self.estimator)]
+        untaught = None if len(self._labels) else Snapshot(self.estimator)
         before = (self.round, self._has_query, untaught)
         self._labels = self._labels.with_lesson(new.X, new.y, copies=self._copies(new.X, new.y), before=before)
 
@@ -409,7 +447,7 @@ class ActiveLearner(ModALActiveLearner):
             n = n_rows(X)
             idx = make_generator(self.random_state, self.round, n).integers(n, size=n)
             X, y = take_rows(X, idx), take_rows(y, idx)
-        with self._at_work(X):
+        with self._at_work(X), interrupts_pass():
             self.estimator.fit(self._model_input(X), self._model_labels(y), **fit_kwargs)
         return self
 
@@ -509,13 +547,6 @@ class ActiveLearner(ModALActiveLearner):
             if (not takes_any and key not in accepted) or (takes_any and resembles):
                 raise TypeError(unknown_keyword(type(self).__name__, key, own))
 
-    @contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        """Put the learner and its estimator back as they were where the block fails."""
-        saved = snapshot(self.estimator)
-        with attributes_kept_on_error(self):
-            try:
-                yield
-            except BaseException:
-                put_back(saved)
-                raise
+    def _unchanged_on_error(self) -> AbstractContextManager[None]:
+        """All or nothing, in what may train; the labelled data are the user's, and never written to."""
+        return unchanged_on_error(self, leave=(self.X_training, self.y_training))

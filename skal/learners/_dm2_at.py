@@ -12,7 +12,9 @@ from ..models import check_epsilon, check_weight_of_loss, fgsm, gradient_model, 
 from ..rows import n_rows, stack_copies, stack_rows, take_rows
 from ..strategies import DM2
 from ..utils._random import make_generator
+from ..utils._validation import shown
 from ._active_learner import ActiveLearner
+from ._arguments import NOT_GIVEN
 from ._labels import LabeledSet
 
 __all__ = ["DM2ATLearner"]
@@ -33,7 +35,7 @@ class DM2ATLearner(ActiveLearner):
     query_strategy : callable or None, default=None
         None is a `DM2()` of its own; its parameters are then `query_strategy__n_neighbors` and so on. Any other
         strategy goes with adversarial copies as well.
-    X_training, y_training, bootstrap_init, on_transformed, force_all_finite, random_state
+    X_training, y_training, bootstrap_init, on_transformed, force_all_finite, random_state, classes, cold_start
         As in `ActiveLearner`. These initial samples have no copies.
     epsilon : float >= 0, default=8/255
         Size of the step, in the unit of the samples.
@@ -72,6 +74,8 @@ class DM2ATLearner(ActiveLearner):
     .. math::
         x^{adv} = \\mathrm{clip}(x + \\epsilon\\, \\mathrm{sign} \\nabla_x J(\\theta, x, \\hat y)), \\qquad
         L = \\sum_{initial} J(x, y) + \\sum_{queried} \\lambda J(x, y) + (1 - \\lambda) J(x^{adv}, y)
+
+    The defaults of `epsilon` and `adversarial_weight` are our choices: the paper's are not legible in the text at hand.
 
     L is given to the estimator as weights of samples and copies, which enter mini-batches independently.
     Where a prediction is wrong, the step against it can move x towards its true class and make the copy easier; that
@@ -121,6 +125,8 @@ class DM2ATLearner(ActiveLearner):
         force_all_finite: bool = True,
         random_state: int | np.random.RandomState | None = None,
         *,
+        classes: Any = None,
+        cold_start: Any = NOT_GIVEN,
         epsilon: float = 8 / 255,
         clip: tuple[float, float] | None = (0.0, 1.0),
         adversarial_weight: float = 0.5,
@@ -143,6 +149,8 @@ class DM2ATLearner(ActiveLearner):
             on_transformed=on_transformed,
             force_all_finite=force_all_finite,
             random_state=random_state,
+            classes=classes,
+            cold_start=cold_start,
             **fit_kwargs,
         )
 
@@ -161,7 +169,7 @@ class DM2ATLearner(ActiveLearner):
         parse_clip(self.clip, by)
         check_weight_of_loss(self.adversarial_weight, by)
         if self.label not in ("pseudo", "true"):
-            raise ValueError(f"The 'label' parameter of {by} must be 'pseudo' or 'true'. Got {self.label!r} instead.")
+            raise ValueError(f"The 'label' parameter of {by} must be 'pseudo' or 'true'. Got {shown(self.label)}.")
 
     def _begin_with(self, labels: LabeledSet) -> None:
         self._check_adversarial()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rows import drop_rows, label_rows, n_rows, stack_rows, take_rows
+from ..utils._validation import shown
 
 __all__ = ["LabeledSet", "is_one_label"]
 
@@ -168,7 +169,7 @@ class LabeledSet:
         if not valid or rows.min() < 0 or rows.max() >= len(self) or len(np.unique(rows)) < len(rows):
             raise ValueError(
                 f"relabel needs one or several different positions among the {len(self)} labelled samples, counted "
-                f"from 0. Got {position!r} instead."
+                f"from 0. Got {shown(position)} instead."
             )
         return rows.astype(np.int64)
 

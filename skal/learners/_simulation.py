@@ -16,8 +16,9 @@ from ..models import takes_missing
 from ..rows import n_rows, take_rows
 from ..strategies import RandomSampling
 from ..utils._random import make_generator, sklearn_seed
+from ..utils._validation import shown
 from ._active_learner import ActiveLearner
-from ._transaction import attributes_kept_on_error
+from ._transaction import LARGEST_IN_QUERY, unchanged_on_error
 
 __all__ = ["Round", "learner_from", "simulate"]
 
@@ -155,7 +156,7 @@ def simulate(
     ):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < lowest:
             raise ValueError(
-                f"The {name!r} of simulate must be an integer of at least {lowest}. Got {value!r} instead."
+                f"The {name!r} of simulate must be an integer of at least {lowest}. Got {shown(value)} instead."
             )
     rest = np.arange(n) if pool is None else _positions(pool, "pool", n)
     start = None if initial is None else _positions(initial, "initial", n)
@@ -180,11 +181,13 @@ def _rounds(
     fit_params: dict[str, Any],
 ) -> Iterator[Round]:
     labeled = np.empty(0, dtype=np.int64)
+    # A learner of skal's sees to what `teach` trains.
+    largest = LARGEST_IN_QUERY if isinstance(learner, ActiveLearner) else None
     for round_ in range(0 if initial is not None or n_initial else 1, 1 + n_queries):
         if len(rest) == 0:
             return
         started = perf_counter()
-        with attributes_kept_on_error(learner):
+        with unchanged_on_error(learner, largest=largest):
             if getattr(learner, "n_rounds", None) is None:
                 learner.n_rounds = 1 + n_queries
             if round_ > 0:
@@ -229,7 +232,9 @@ def _positions(given: ArrayLike, name: str, n: int) -> NDArray[np.int64]:
         or positions.max() >= n
         or len(np.unique(positions)) < len(positions)
     ):
-        raise ValueError(f"The {name!r} of simulate must hold unique positions in X, from 0 to {n - 1}. Got {given!r}.")
+        raise ValueError(
+            f"The {name!r} of simulate must hold unique positions in X, from 0 to {n - 1}. Got {shown(given)}."
+        )
     return positions.astype(np.int64)
 
 
@@ -247,7 +252,7 @@ def _query(learner: Any, X: Any, rest: NDArray[np.int64], n_instances: int) -> N
     if not valid or idx.min() < 0 or idx.max() >= len(rest) or len(np.unique(idx)) < len(idx):
         raise ValueError(
             f"The query strategy of {type(learner).__name__} must return unique positions in its pool of {len(rest)} "
-            f"samples. Got {answer!r} instead."
+            f"samples. Got {shown(answer)} instead."
         )
     return rest[idx]
 

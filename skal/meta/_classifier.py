@@ -20,7 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
-from ..learners import ActiveLearner, Round, learner_from, simulate
+from ..learners import LARGEST_IN_QUERY, ActiveLearner, Round, learner_from, simulate, unchanged_on_error
 from ..models import input_tags, is_detector, model_for, takes_missing
 from ..rows import check_training_data, feature_shape, n_rows, plain_labels, take_rows
 from ..strategies import RandomSampling
@@ -223,24 +223,25 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         if get_config()["enable_metadata_routing"]:
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
 
-        learner, init_strategy = self._make_learner()
-        rounds, history = self._run(learner, init_strategy, X, y, eval_set, fit_params)
-        queried = rounds[-1].labeled
-        classes = np.union1d(y, _column_labels(learner, take_rows(X, queried[:1])))
+        with unchanged_on_error(self, largest=LARGEST_IN_QUERY):
+            learner, init_strategy = self._make_learner()
+            rounds, history = self._run(learner, init_strategy, X, y, eval_set, fit_params)
+            queried = rounds[-1].labeled
+            classes = np.union1d(y, _column_labels(learner, take_rows(X, queried[:1])))
 
-        for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)
-        if _is_table(X):
-            validate_data(self, X, skip_check_array=True)
-        self.learner_ = learner
-        self.estimator_ = learner.estimator
-        self.classes_ = classes
-        self.queried_idx_ = queried
-        self.query_round_ = np.full(n_rows(X), -1, dtype=np.int64)
-        for step in rounds:
-            self.query_round_[step.queried] = step.round
-        self.n_labels_ = len(queried)
-        self.history_ = history
+            for name in ("n_features_in_", "feature_names_in_"):
+                self.__dict__.pop(name, None)
+            if _is_table(X):
+                validate_data(self, X, skip_check_array=True)
+            self.learner_ = learner
+            self.estimator_ = learner.estimator
+            self.classes_ = classes
+            self.queried_idx_ = queried
+            self.query_round_ = np.full(n_rows(X), -1, dtype=np.int64)
+            for step in rounds:
+                self.query_round_[step.queried] = step.round
+            self.n_labels_ = len(queried)
+            self.history_ = history
         return self
 
     def _check_params(self) -> None:

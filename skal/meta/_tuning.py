@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from ..learners import simulate
 from ..rows import n_rows, plain_labels, take_rows
 from ..strategies import BAL
+from ..utils._validation import shown
 from ._classifier import ActiveLearningClassifier, _count
 
 __all__ = ["BalancingFactor", "tune_balancing_factor"]
@@ -142,12 +143,16 @@ def tune_balancing_factor(
     """
     candidates = _check_betas(betas)
     if not isinstance(n_rounds, (int, np.integer)) or isinstance(n_rounds, bool) or n_rounds < 2:
-        raise ValueError(f"The 'n_rounds' of tune_balancing_factor must be an integer >= 2. Got {n_rounds!r} instead.")
+        raise ValueError(
+            f"The 'n_rounds' of tune_balancing_factor must be an integer >= 2. Got {shown(n_rounds)} instead."
+        )
     if cv is not None and eval_set is not None:
         raise ValueError("tune_balancing_factor takes 'cv' or 'eval_set'. Got both.")
     strategy = BAL() if query_strategy is None else query_strategy
     if not isinstance(strategy, BAL):
-        raise TypeError(f"The 'query_strategy' of tune_balancing_factor must be a BAL. Got {query_strategy!r} instead.")
+        raise TypeError(
+            f"The 'query_strategy' of tune_balancing_factor must be a BAL. Got {shown(query_strategy)} instead."
+        )
     labels = np.asarray(plain_labels(y))
     strategy = clone(strategy).set_params(n_rounds=int(n_rounds), beta=float(candidates[0]))
     if strategy.n_clusters is None:
@@ -198,7 +203,7 @@ def _check_betas(betas: Iterable[float]) -> NDArray[np.float64]:
     if wrong or not values:
         raise ValueError(
             "The 'betas' of tune_balancing_factor must be one or more floats in (0.0, inf). "
-            f"Got {wrong[0] if wrong else values!r} instead."
+            f"Got {shown(wrong[0] if wrong else values)} instead."
         )
     return np.unique(np.array(values, dtype=np.float64))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._arguments import check_real, real_array
+
 __all__ = ["area_under_learning_curve", "label_savings"]
 
 
@@ -31,8 +33,8 @@ def area_under_learning_curve(n_labels: ArrayLike, scores: ArrayLike, *, normali
 
     Raises
     ------
-    ValueError
-        If the two do not match, hold NaN or infinity, or `n_labels` does not increase.
+    ValueError, TypeError
+        If the two do not match, are no numbers or hold NaN or infinity, or `n_labels` does not increase.
 
     Notes
     -----
@@ -96,9 +98,9 @@ def label_savings(
 
     Raises
     ------
-    ValueError
-        If a curve's two arrays do not match, hold NaN or infinity, or label counts do not increase, or
-        `target` is not finite.
+    ValueError, TypeError
+        If a curve's two arrays do not match, are no numbers or hold NaN or infinity, or label counts do not increase,
+        or `target` is no finite number.
 
     Notes
     -----
@@ -131,8 +133,8 @@ def label_savings(
     ref_labels, ref_values = _check_curve(ref_n_labels, ref_scores, "ref_n_labels", "ref_scores")
     if target is None:
         target = min(float(values.max()), float(ref_values.max()))
-    elif not np.isfinite(target):
-        raise ValueError(f"The 'target' score of label_savings must be finite. Got {target!r} instead.")
+    else:
+        target = check_real(target, "The 'target' score of label_savings", "finite")
     needed, ref_needed = (
         _labels_to_reach(labels, values, target),
         _labels_to_reach(ref_labels, ref_values, target),
@@ -143,7 +145,10 @@ def label_savings(
 def _check_curve(
     n_labels: ArrayLike, scores: ArrayLike, labels_name: str, scores_name: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    labels, values = np.asarray(n_labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+    labels, values = (
+        real_array(given, f"'{name}' of a learning curve").astype(np.float64)
+        for given, name in ((n_labels, labels_name), (scores, scores_name))
+    )
     if labels.ndim != 1 or labels.shape != values.shape or labels.size == 0:
         raise ValueError(
             f"'{labels_name}' and '{scores_name}' of a learning curve must be one-dimensional, not empty, of "

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..utils._arrays import blocks
-from ._selection import _unit_rows
+from ..utils._arrays import blocks, l2_normalize
+from ._arguments import as_labels, as_matrix
 
 __all__ = ["retrieval_map"]
 
@@ -33,7 +33,7 @@ def retrieval_map(descriptors: ArrayLike, y: ArrayLike) -> float:
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If `descriptors` are not a finite, two-dimensional array, the two do not match, or no class has two samples.
 
     Notes
@@ -59,11 +59,9 @@ def retrieval_map(descriptors: ArrayLike, y: ArrayLike) -> float:
     >>> retrieval_map([[1, 0], [0, 1], [1, 0.1], [0.1, 1]], ["a", "a", "b", "b"])
     0.416...
     """
-    unit = _unit_rows(descriptors, "retrieval_map")
-    labels = np.unique(np.asarray(y), return_inverse=True)[1].ravel()
+    unit = l2_normalize(as_matrix(descriptors, "'descriptors' of retrieval_map"))
     n = len(unit)
-    if np.ndim(y) != 1 or len(labels) != n:
-        raise ValueError(f"'y' of retrieval_map must hold one label for each of {n} samples. Got shape {np.shape(y)}.")
+    labels = np.unique(as_labels(y, "'y' of retrieval_map", n), return_inverse=True)[1].ravel()
     counts = np.bincount(labels)
     queries = np.flatnonzero(counts[labels] > 1)
     if len(queries) == 0:

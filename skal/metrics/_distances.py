@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from ..utils._arrays import blocks, l2_normalize
+from ._arguments import as_matrix
 
 __all__ = ["combined_distances"]
 
@@ -30,7 +31,7 @@ def combined_distances(X: ArrayLike, Y: ArrayLike | None = None) -> NDArray[np.f
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         Features that are not two-dimensional, not finite, or of different width.
 
     Notes
@@ -69,10 +70,4 @@ def combined_distances(X: ArrayLike, Y: ArrayLike | None = None) -> NDArray[np.f
 
 
 def _features(X: ArrayLike, name: str) -> NDArray[np.float64]:
-    array = np.asarray(X, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] == 0 or not np.isfinite(array).all():
-        detail = " with NaN or infinity" if array.ndim == 2 and array.shape[1] else ""
-        raise ValueError(
-            f"'{name}' of combined_distances must be a finite array of shape (n, d). Got shape {array.shape}{detail}."
-        )
-    return array
+    return as_matrix(X, f"'{name}' of combined_distances", may_be_empty=True).astype(np.float64, copy=False)

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torchvision.transforms import functional as F
 
 from ..models import check_epsilon, check_in_range, fgsm, gradient_model, parse_clip
-from ..rows import as_dense, like, n_rows, working_dtype
+from ..rows import as_dense, like, working_dtype
 from ..utils._random import make_generator
+from ..utils._validation import shown
+from ._arguments import as_labels, check_int
+from ._targets import label_kind
 
 __all__ = ["corruption_report", "fgsm_accuracy"]
 
@@ -85,9 +87,9 @@ def fgsm_accuracy(
     """
     by = "fgsm_accuracy"
     model = gradient_model(estimator, by)
-    labels = _check_labels(X, y, by)
+    labels = as_labels(y, f"'y' of {by}", len(as_dense(X, by)))
     copies = fgsm(model, X, labels, check_epsilon(epsilon, by), parse_clip(clip, by), by)
-    return float(np.mean(np.asarray(model.predict(copies)) == labels))
+    return _share_right(model.predict(copies), labels, by)
 
 
 def corruption_report(
@@ -154,7 +156,9 @@ def corruption_report(
     (16, True)
     """
     by = "corruption_report"
-    labels = _check_labels(X, y, by)
+    if isinstance(estimator, type) or not callable(getattr(estimator, "predict", None)):
+        got = f"the class {estimator.__name__}" if isinstance(estimator, type) else type(estimator).__name__
+        raise TypeError(f"The 'estimator' of {by} must be a fitted classifier with `predict`. Got {got}.")
     bounds = parse_clip(clip, by)
     if bounds is None:
         raise ValueError(f"The 'clip' parameter of {by} must be a pair (low, high). Got None instead.")
@@ -163,7 +167,12 @@ def corruption_report(
         raise ValueError(
             f"X of {by} must hold images (n, h, w) or (n, c, h, w) of 4 x 4 pixels or more. Got shape {images.shape}."
         )
+    labels = as_labels(y, f"'y' of {by}", len(images))
     check_in_range(images, bounds, by)
+    if not (random_state is None or isinstance(random_state, np.random.RandomState)):
+        argument, words = f"The 'random_state' of {by}", "None, a RandomState or an integer of 0 or more"
+        if check_int(random_state, argument, words) < 0:
+            raise ValueError(f"{argument} must be {words}. Got {shown(random_state)} instead.")
     low, high = bounds
     # Each channel of each image by itself, (n c, 1, h, w), in [0, 1].
     unit = torch.from_numpy((images.astype(working_dtype(images)) - low) / (high - low))
@@ -171,7 +180,7 @@ def corruption_report(
 
     def accuracy(values: torch.Tensor) -> float:
         changed = low + (high - low) * values.clamp(0, 1).numpy().reshape(images.shape)
-        return float(np.mean(np.asarray(estimator.predict(like(X, changed))) == labels))
+        return _share_right(estimator.predict(like(X, changed)), labels, by)
 
     rows: list[tuple[str, int, float, float]] = [("none", 0, 0.0, accuracy(unit))]
     for corruption, strengths in _STRENGTHS.items():
@@ -182,6 +191,9 @@ def corruption_report(
 
 
 def _corrupted(unit: torch.Tensor, corruption: str, strength: float, random_state: Any) -> torch.Tensor:
+    # Here, since it takes seconds that nobody else need wait for.
+    from torchvision.transforms import functional as F
+
     if corruption == "gaussian_noise":
         noise = make_generator(random_state).standard_normal(unit.shape, dtype=np.float32)
         return unit + strength * torch.from_numpy(noise)
@@ -191,11 +203,11 @@ def _corrupted(unit: torch.Tensor, corruption: str, strength: float, random_stat
     return F.adjust_contrast(unit, strength)
 
 
-def _check_labels(X: Any, y: ArrayLike, by: str) -> NDArray:
-    labels = np.asarray(y)
-    if labels.ndim != 1 or len(labels) != n_rows(X) or len(labels) == 0:
+def _share_right(predicted: Any, labels: NDArray, by: str) -> float:
+    found = as_labels(predicted, f"What the estimator of {by} predicts", len(labels))
+    kinds = [label_kind(one.tolist()[0]) for one in (labels, found)]
+    if kinds[0] != kinds[1]:
         raise ValueError(
-            f"'y' of {by} must be one-dimensional, with one label for each of at least one sample. "
-            f"Got shape {labels.shape} for {n_rows(X)} samples."
+            f"'y' of {by} must hold labels as the estimator predicts them. Got {kinds[0]} instead of {kinds[1]}."
         )
-    return labels
+    return float(np.mean(found == labels))

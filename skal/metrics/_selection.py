@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..utils._arrays import l2_normalize
+from ..utils._validation import shown
+from ._arguments import as_labels, as_matrix, check_int, check_real
+from ._targets import as_array
 
 __all__ = ["coverage_rate", "labeled_imbalance"]
 
@@ -30,9 +35,9 @@ def labeled_imbalance(y: ArrayLike, n_classes: int | None = None) -> float:
 
     Raises
     ------
-    ValueError
-        If `y` is empty or not one-dimensional, or `n_classes` is below 2 or below the number of classes in
-        `y`.
+    ValueError, TypeError
+        If `y` is empty, not one-dimensional, or not of one type, or `n_classes` is no integer, below 2 or below the
+        number of classes in `y`.
 
     Notes
     -----
@@ -58,25 +63,22 @@ def labeled_imbalance(y: ArrayLike, n_classes: int | None = None) -> float:
     >>> labeled_imbalance([3, 3, 3], n_classes=4)
     1.0
     """
-    labels = np.asarray(y)
-    if labels.ndim != 1 or labels.size == 0:
-        raise ValueError(
-            f"'y' of labeled_imbalance must be a one-dimensional, non-empty array. Got shape {labels.shape}."
-        )
+    labels = as_labels(y, "'y' of labeled_imbalance")
     counts = np.unique(labels, return_counts=True)[1]
     n_present = int(counts.size)
     if n_classes is None:
         n_classes = n_present
+    n_classes = check_int(n_classes, "'n_classes' of labeled_imbalance", "an integer of at least 2, or None")
     if n_classes < max(2, n_present):
         raise ValueError(
             f"'n_classes' of labeled_imbalance must be at least 2 and at least the number of classes in y "
-            f"({n_present}). Got {n_classes} instead."
+            f"({n_present}). Got {shown(n_classes)} instead."
         )
     if n_present == 1:
         return 1.0
     shares = counts / counts.sum()
     # Rounding may leave the quotient a hair above 1 for equal shares.
-    return max(0.0, 1.0 + float(np.sum(shares * np.log2(shares))) / float(np.log2(n_classes)))
+    return max(0.0, 1.0 + float(np.sum(shares * np.log2(shares))) / math.log2(n_classes))
 
 
 def coverage_rate(descriptors: ArrayLike, selected: ArrayLike, *, threshold: float = 0.9) -> float:
@@ -101,8 +103,9 @@ def coverage_rate(descriptors: ArrayLike, selected: ArrayLike, *, threshold: flo
 
     Raises
     ------
-    ValueError
-        If `descriptors` are not a finite, two-dimensional array, or `selected` are not distinct positions in it.
+    ValueError, TypeError
+        If `descriptors` are not a finite, two-dimensional array, or `selected` are not distinct positions in it, or
+        `threshold` is out of range.
 
     Notes
     -----
@@ -126,18 +129,21 @@ def coverage_rate(descriptors: ArrayLike, selected: ArrayLike, *, threshold: flo
     >>> coverage_rate(descriptors, [0, 2])
     0.5
     """
-    unit = _unit_rows(descriptors, "coverage_rate")
-    chosen = np.asarray(selected)
+    unit = l2_normalize(as_matrix(descriptors, "'descriptors' of coverage_rate"))
+    chosen = as_array(selected)
     n = len(unit)
     if (
-        chosen.ndim != 1
+        chosen is None
+        or chosen.ndim != 1
         or (chosen.size and chosen.dtype.kind not in "iu")
         or (chosen.size and (chosen.min() < 0 or chosen.max() >= n))
         or len(np.unique(chosen)) != len(chosen)
     ):
-        raise ValueError(f"'selected' of coverage_rate must be distinct positions below {n}. Got {selected!r}.")
-    if not -1 < threshold <= 1:
-        raise ValueError(f"The 'threshold' of coverage_rate must be in (-1, 1]. Got {threshold!r} instead.")
+        got = shown(selected if chosen is None else chosen.tolist())
+        raise ValueError(f"'selected' of coverage_rate must be distinct positions below {n}. Got {got}.")
+    argument, words = "The 'threshold' of coverage_rate", "in (-1, 1]"
+    if not -1 < check_real(threshold, argument, words) <= 1:
+        raise ValueError(f"{argument} must be {words}. Got {shown(threshold)} instead.")
     staying = np.empty((len(chosen), unit.shape[1]), dtype=unit.dtype)
     n_staying = 0
     for row in chosen.astype(np.intp):
@@ -145,15 +151,3 @@ def coverage_rate(descriptors: ArrayLike, selected: ArrayLike, *, threshold: flo
             staying[n_staying] = unit[row]
             n_staying += 1
     return n_staying / n
-
-
-def _unit_rows(descriptors: ArrayLike, owner: str) -> NDArray:
-    rows = np.asarray(descriptors)
-    if rows.dtype != np.float32:
-        rows = rows.astype(np.float64)
-    if rows.ndim != 2 or rows.size == 0 or not np.isfinite(rows).all():
-        raise ValueError(
-            f"'descriptors' of {owner} must be a finite array of shape (n, d), not empty. Got shape {rows.shape}"
-            f"{' with NaN or infinity' if rows.size and not np.isfinite(rows).all() else ''}."
-        )
-    return l2_normalize(rows)

@@ -17,6 +17,7 @@ from ._checks import checked_proba
 from ._clones import clone_samples, one_class_proba
 from ._fgsm import Clip, check_epsilon, check_in_range, check_weight_of_loss, fgsm, gradient_model, parse_clip
 from ._heads import Calls, find_submodule, last_linear
+from ._interrupts import interrupts_pass
 from ._tags import input_tags, takes_missing
 from ._unwrap import Unwrapped, is_fitted
 
@@ -45,6 +46,7 @@ __all__ = [
     "find_submodule",
     "gradient_model",
     "input_tags",
+    "interrupts_pass",
     "is_detector",
     "is_fitted",
     "is_plain_net",

@@ -14,7 +14,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from ..exceptions import PoolCapabilityError
-from ..rows import n_rows
+from ..rows import flat_numeric, n_rows
+from ..utils._validation import shown
 from ._checks import checked_matrix, checked_proba
 
 __all__ = ["Head", "Model", "Outputs", "model_for", "register_model"]
@@ -246,6 +247,10 @@ class Model:
         """
         raise self.lacks(next(iter(sorted(want)), "proba"))
 
+    def cold_embeddings(self, X: Any) -> NDArray | None:
+        """Embeddings `(n, d)` that need neither label nor training: the numbers that come in; None without any."""
+        return flat_numeric(X)
+
     def head(self) -> Head:
         """From embeddings to logits."""
         raise self.lacks("head")
@@ -356,9 +361,9 @@ def register_model(matches: Callable[[Any], bool], model: type[Model]) -> None:
     >>> register_model(lambda estimator: type(estimator).__name__ == "Oracle", Nothing)
     """
     if not callable(matches):
-        raise TypeError(f"The 'matches' of register_model must be callable. Got {matches!r} instead.")
+        raise TypeError(f"The 'matches' of register_model must be callable. Got {shown(matches)} instead.")
     if not (inspect.isclass(model) and issubclass(model, Model)):
-        raise TypeError(f"The 'model' of register_model must be a subclass of skal.models.Model. Got {model!r}.")
+        raise TypeError(f"The 'model' of register_model must be a subclass of skal.models.Model. Got {shown(model)}.")
     if (matches, model) not in _REGISTERED:
         _REGISTERED.insert(0, (matches, model))
 

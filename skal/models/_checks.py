@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..rows import flat_numeric, is_finite, numbers_of
 
-__all__ = ["checked_matrix", "checked_proba"]
+__all__ = ["checked_boxes", "checked_matrix", "checked_proba"]
 
 _SLACK = 0.01  # what half precision and rounding may leave of the sum of a row
 
@@ -17,21 +17,42 @@ _SLACK = 0.01  # what half precision and rounding may leave of the sum of a row
 def checked_proba(values: Any, n: int, name: str) -> NDArray:
     """Class probabilities `(n, n_classes)` by the model called `name`; `ValueError` where they are anything else."""
     proba = values if _is_matrix(values) else numbers_of(values)
+    if proba is not None and proba.dtype == np.longdouble:
+        # Which special functions do not know.
+        proba = proba.astype(np.float64)
     if proba is None or proba.ndim != 2 or len(proba) != n or proba.shape[1] == 0:
         raise ValueError(
             f"predict_proba of {name} must return class probabilities as an array of shape ({n}, n_classes), one row "
             f"for each sample. Got {_described(values, proba)}."
         )
+    _check_distributions(proba, name)
+    return proba
+
+
+def checked_boxes(values: Any, name: str) -> NDArray:
+    """The class distributions of one image's boxes, `(n_boxes, n_columns)`; no boxes may have any shape."""
+    proba = numbers_of(values)
+    if proba is not None and proba.size == 0:
+        return np.empty((0, proba.shape[1] if proba.ndim == 2 else 0))
+    if proba is None or proba.ndim != 2:
+        raise ValueError(
+            f"predict_proba of {name} must return class probabilities (n_boxes, n_classes) of each image. Got "
+            f"{_described(values, proba)}."
+        )
+    _check_distributions(proba, name)
+    return proba
+
+
+def _check_distributions(proba: NDArray, name: str) -> None:
     sums = proba.sum(axis=1, dtype=np.float64)
     # NaN is in no range.
     if not (proba.min() >= -_SLACK and np.abs(sums - 1).max() <= _SLACK):
         wrong = ~(np.abs(sums - 1) <= _SLACK)
         got = f"a row that sums to {sums[wrong][0]:g}" if wrong.any() else f"{proba.min():g}"
         raise ValueError(
-            f"Each row of predict_proba of {name} must be a distribution over classes that exclude each other: numbers "
-            f"of 0 or more whose sum is 1. Got {got}."
+            f"Each row of class probabilities by predict_proba of {name} must be a distribution over classes that "
+            f"exclude each other: numbers of 0 or more whose sum is 1. Got {got}."
         )
-    return proba
 
 
 def checked_matrix(values: Any, n: int, name: str, what: str) -> NDArray:

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ..rows import take_rows
 from ..utils._random import sklearn_seed
 from ._base import Model, model_for
+from ._interrupts import interrupts_pass
 
 __all__ = [
     "clone_samples",
@@ -92,7 +93,7 @@ def seeded_clone(model: Model, classes: NDArray, rng: np.random.Generator | None
 
 def train(model: Model, member: Any, X: Any, y: NDArray, seed: int) -> None:
     """Fit a clone of the model's estimator."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), interrupts_pass():
         # A member need not be trained to the end.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit_clone(member, X, y, seed)

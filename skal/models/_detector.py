@@ -8,7 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ._base import Model, register_model
-from ._plain import PlainModel, box_distribution
+from ._checks import checked_boxes
+from ._plain import PlainModel
 
 __all__ = ["DetectorModel", "is_detector"]
 
@@ -37,7 +38,7 @@ class DetectorModel(Model):
 
     def boxes(self, X: Any, n: int) -> Iterator[NDArray]:
         if callable(getattr(self.estimator, "iter_detect", None)):
-            return (box_distribution(found["proba"], self.name) for found in self.estimator.iter_detect(X))
+            return (checked_boxes(found["proba"], self.name) for found in self.estimator.iter_detect(X))
         return PlainModel(self.estimator).boxes(X, n)
 
 

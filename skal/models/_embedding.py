@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
+from sklearn.exceptions import NotFittedError
 
 from ..rows import n_rows, take_rows
 from ._base import Head, Model, Outputs, model_for, register_model
@@ -59,6 +60,12 @@ class EmbeddingModel(Model):
             else:
                 proba = softmax(logits, axis=1)
         return Outputs(proba=proba, logits=logits, embeddings=embeddings).only(want)
+
+    def cold_embeddings(self, X: Any) -> NDArray | None:
+        try:
+            return checked_matrix(self.estimator.embed(X), n_rows(X), self.name, "embeddings")
+        except (NotFittedError, AttributeError):
+            return self._family.cold_embeddings(X)
 
     def _check_head(self, X: Any, logits: NDArray, proba: Any) -> None:
         if proba is None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numbers
+import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..rows import as_dense, like, working_dtype
+from ..utils._validation import shown
 
 __all__ = ["Clip", "check_epsilon", "check_in_range", "check_weight_of_loss", "fgsm", "gradient_model", "parse_clip"]
 
@@ -18,9 +20,9 @@ Clip = tuple[float, float] | None
 
 def check_epsilon(epsilon: Any, by: str) -> float:
     """`epsilon` as a float >= 0."""
-    if not _is_real(epsilon) or not 0 <= epsilon < np.inf:
+    if not _is_real(epsilon) or not 0 <= epsilon <= sys.float_info.max:
         raise ValueError(
-            f"The 'epsilon' parameter of {by} must be a finite number of 0 or more. Got {epsilon!r} instead."
+            f"The 'epsilon' parameter of {by} must be a finite number of 0 or more. Got {shown(epsilon)} instead."
         )
     return float(epsilon)
 
@@ -30,7 +32,7 @@ def check_weight_of_loss(weight: Any, by: str) -> float:
     if not _is_real(weight) or not 0 <= weight <= 1:
         raise ValueError(
             f"The 'adversarial_weight' parameter of {by} must be a float in the range [0.0, 1.0]. "
-            f"Got {weight!r} instead."
+            f"Got {shown(weight)} instead."
         )
     return float(weight)
 
@@ -43,10 +45,10 @@ def parse_clip(clip: Any, by: str) -> Clip:
         low, high = clip
     except (TypeError, ValueError):
         low = high = None
-    if not (_is_real(low) and _is_real(high) and np.isfinite(low) and np.isfinite(high) and low < high):
+    if not (_is_real(low) and _is_real(high) and -np.inf < low < high < np.inf):
         raise ValueError(
             f"The 'clip' parameter of {by} must be None or a pair (low, high) of numbers with low < high. "
-            f"Got {clip!r} instead."
+            f"Got {shown(clip)} instead."
         )
     return float(low), float(high)
 

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from ..utils._validation import shown
+
 __all__ = ["Calls", "explains", "find_submodule", "last_linear"]
 
 Call = dict[str, Any]
@@ -23,7 +25,7 @@ def find_submodule(module: nn.Module, name: str) -> nn.Module:
         names = ", ".join(repr(part) for part, _ in module.named_modules() if part)
         raise ValueError(
             f"embedding_layer must be the name of a submodule of {type(module).__name__}: {names or 'it has none'}. "
-            f"Got {name!r} instead."
+            f"Got {shown(name)} instead."
         ) from None
 
 

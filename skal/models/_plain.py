@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
-from ..rows import flat_numeric
+from ..rows import flat_numeric, n_rows
 from ..utils._arrays import blocks
 from ._base import Model, Outputs, register_model
+from ._checks import checked_boxes, checked_proba
 from ._clones import watch_iterations
 
 __all__ = ["PlainModel"]
@@ -45,10 +46,10 @@ class PlainModel(Model):
         """`predict_proba`; of large arrays in blocks, since a cast of the whole to another dtype may not fit."""
         if "proba" not in self.offers:
             raise self.lacks("proba")
-        if not isinstance(X, np.ndarray) or len(X) <= _ROWS:
-            return _at_most_double(self.estimator.predict_proba(X))
-        parts = (X[rows] for rows in blocks(len(X), _ROWS))
-        return np.concatenate([_at_most_double(self.estimator.predict_proba(part)) for part in parts])
+        large = isinstance(X, np.ndarray) and len(X) > _ROWS
+        parts = (X[rows] for rows in blocks(len(X), _ROWS)) if large else (X,)
+        found = [checked_proba(self.estimator.predict_proba(part), n_rows(part), self.name) for part in parts]
+        return np.concatenate(found) if large else found[0]
 
     def embeddings(self, X: Any) -> NDArray:
         """The input as an array `(n, d)`."""
@@ -78,28 +79,7 @@ class PlainModel(Model):
             raise self.lacks("boxes")
         if len(found) != n:
             raise ValueError(f"predict_proba of {self.name} must return one array per image, {n}. Got {len(found)}.")
-        return (box_distribution(proba, self.name) for proba in found)
-
-
-def _at_most_double(proba: Any) -> NDArray:
-    """As an array; scikit-learn answers long doubles with long doubles, which special functions do not know."""
-    array = np.asarray(proba)
-    return array.astype(np.float64) if array.dtype == np.longdouble else array
-
-
-def box_distribution(proba: Any, name: str) -> NDArray:
-    """The class distributions of one image's boxes, `(n_boxes, n_columns)`, checked."""
-    proba = np.asarray(proba)
-    if proba.size == 0:
-        return np.empty((0, proba.shape[1] if proba.ndim == 2 else 0))
-    is_matrix = proba.ndim == 2 and proba.dtype.kind in "fiub"
-    # Rounding may leave a little more than 1; NaN is in no range.
-    if not is_matrix or not (proba.min() >= 0 and proba.max() <= 1.001):
-        raise ValueError(
-            f"predict_proba of {name} must return class probabilities (n_boxes, n_classes) of each image. Got an "
-            f"array of shape {proba.shape} of dtype {proba.dtype}."
-        )
-    return proba
+        return (checked_boxes(proba, self.name) for proba in found)
 
 
 register_model(lambda estimator: True, PlainModel)

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import validate_data
 from skorch.callbacks import Callback
@@ -69,7 +70,8 @@ class SkorchModel(Model):
         parts = list(module.modules()) if isinstance(module, nn.Module) else []
         self.reads_tokens = any(isinstance(part, (nn.Embedding, nn.EmbeddingBag)) for part in parts)
         # The features of a frozen backbone are stored and shared: they must not depend on a mask.
-        drop = net_head(estimator).modules() if parts and getattr(estimator, "freeze", None) == "backbone" else parts
+        frozen = self.is_fitted() and getattr(estimator, "freeze", None) == "backbone"
+        drop = net_head(estimator).modules() if parts and frozen else parts
         # The dropout layers that do something.
         self._dropout = [layer for layer in drop if isinstance(layer, Dropout) and layer.p > 0]
         absent = {"opinions"} if not self._dropout else set()
@@ -104,6 +106,15 @@ class SkorchModel(Model):
             if member in want and getattr(found, member) is None:
                 raise self.lacks(member)
         return found
+
+    def cold_embeddings(self, X: Any) -> NDArray | None:
+        """Those of a frozen backbone; what a network has not learned yet tells nothing."""
+        if getattr(self.estimator, "freeze", None) != "backbone":
+            return None
+        net = clone(self.estimator)
+        # The width of the head is not known yet, and does not matter.
+        net.set_params(**({"classes": (0, 1)} if net.classes is None else {}))
+        return net.initialize().embed(X)
 
     def head(self) -> Head:
         module = net_head(self.estimator)

@@ -17,6 +17,7 @@ from ..models import check_epsilon, check_in_range, check_weight_of_loss, fgsm, 
 from ..rows import as_dense, n_rows, stack_copies
 from ..utils._compat import set_training
 from ..utils._torch import kept_modes
+from ..utils._validation import shown
 from ._classifier import DeepClassifier
 from ._data import INPUT
 from ._labels import as_labels, check_weight
@@ -144,10 +145,10 @@ class AdversarialClassifier(DeepClassifier):
         check_weight_of_loss(self.adversarial_weight, by)
         if self.recraft not in ("every_step", "once"):
             raise ValueError(
-                f"The 'recraft' parameter of {by} must be 'every_step' or 'once'. Got {self.recraft!r} instead."
+                f"The 'recraft' parameter of {by} must be 'every_step' or 'once'. Got {shown(self.recraft)} instead."
             )
         if self.freeze is not None:
-            raise ValueError(f"The 'freeze' parameter of {by} must be None. Got {self.freeze!r} instead.")
+            raise ValueError(f"The 'freeze' parameter of {by} must be None. Got {shown(self.freeze)} instead.")
 
     def _train(
         self, X: Any, y: Any, classes: Any, sample_weight: Any, fit_params: dict[str, Any], *, reset: bool

@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 from ..models import last_linear
+from ..utils._validation import shown
 from ._labels import outputs_parameter
+from ._params import made
 
 __all__ = [
     "build_module",
@@ -44,7 +46,7 @@ def check_weights(weights: Any, module: Any, *, owner: str = OWNER, kind: str = 
     if weights is not None and weights_file(weights) is None and not isinstance(module, str):
         raise ValueError(
             f"The 'weights' parameter of {owner} must be None or the path of a state dict, unless "
-            f"'module' is the name of a torchvision {kind}. Got {weights!r} instead."
+            f"'module' is the name of a torchvision {kind}. Got {shown(weights)} instead."
         )
 
 
@@ -60,14 +62,14 @@ def build_module(
     """A fresh module: by name, a copy of an instance, or from a class, told `n_outputs` where it can be."""
     if isinstance(module, str):
         return torchvision_model(module, weights, n_outputs, kwargs, owner)
-    built = fresh_module(module, n_outputs, kwargs)
+    built = fresh_module(module, n_outputs, kwargs, owner)
     path = weights_file(weights)
     if path is not None:
         load_weights(built, path, head or last_linear(built), owner)
     return built
 
 
-def fresh_module(module: Any, n_outputs: int | None, kwargs: dict[str, Any]) -> nn.Module:
+def fresh_module(module: Any, n_outputs: int | None, kwargs: dict[str, Any], owner: str = OWNER) -> nn.Module:
     """A copy of an instance, or what a class makes, told `n_outputs` where it can be."""
     if isinstance(module, nn.Module) and not kwargs:
         return copy.deepcopy(module)
@@ -75,7 +77,14 @@ def fresh_module(module: Any, n_outputs: int | None, kwargs: dict[str, Any]) -> 
     parameter = outputs_parameter(factory)
     if n_outputs is not None and parameter is not None:
         kwargs = {parameter: n_outputs, **kwargs}
-    return factory(**kwargs)
+    with made(owner, "module", factory):
+        built = factory(**kwargs)
+    if not isinstance(built, nn.Module):
+        raise ValueError(
+            f"The 'module' parameter of {owner} must be an nn.Module, its class, or what makes one. It made an object "
+            f"of {type(built).__name__} instead."
+        )
+    return built
 
 
 def torchvision_model(
@@ -90,7 +99,7 @@ def torchvision_model(
         close = difflib.get_close_matches(name, names, n=4, cutoff=0.5) or ["resnet18", "squeezenet1_0"]
         raise ValueError(
             f"The 'module' parameter of {owner} must be an nn.Module or the name of a torchvision "
-            f"classifier, such as {', '.join(map(repr, close))}. Got {name!r} instead."
+            f"classifier, such as {', '.join(map(repr, close))}. Got {shown(name)} instead."
         )
     kwargs = dict(kwargs)
     n_outputs = kwargs.pop("num_classes", n_outputs)
@@ -121,7 +130,7 @@ def named_weights(name: str, weights: Any, owner: str) -> Any:
     if short not in known.__members__:
         raise ValueError(
             f"The 'weights' parameter of {owner} must be None, 'DEFAULT', the path of a state dict or "
-            f"one of {[item.name for item in known]} for {name}. Got {weights!r} instead."
+            f"one of {[item.name for item in known]} for {name}. Got {shown(weights)} instead."
         )
     return known[short]
 
@@ -158,11 +167,22 @@ def load_weights(module: nn.Module, path: Path, head: str | None, owner: str = O
             f"The 'weights' parameter of {owner} must be None, 'DEFAULT', the name of torchvision "
             f"weights or the path of a state dict. Got {str(path)!r}, which is no file."
         )
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # Whatever it is that torch takes the file for; its own words may advise to load it unsafely.
+        reason = (
+            f"It cannot be read: {error.strerror}" if isinstance(error, OSError) and error.strerror else "It is none"
+        )
+        raise ValueError(
+            f"The 'weights' parameter of {owner} must name a file of nothing but a state dict, as "
+            f"torch.save(module.state_dict(), path) writes it. Got {str(path)!r}: {reason[0].lower()}{reason[1:]}."
+        ) from None
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    is_dict = isinstance(state, dict) and all(isinstance(key, str) for key in state)
+    if not is_dict or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(f"{str(path)!r} must hold a state dict, names to tensors. Got {type(state).__name__}.")
     state = {
         key.removeprefix("module."): value.dequantize() if value.is_quantized else value.to_dense()
@@ -187,6 +207,9 @@ def load_weights(module: nn.Module, path: Path, head: str | None, owner: str = O
             f"{str(path)!r} must hold the weights of {type(module).__name__}. Got {', '.join(problems[:4])}"
             f"{', ...' if len(problems) > 4 else ''}."
         )
+    broken = next((key for key, value in state.items() if not bool(torch.isfinite(value).all())), None)
+    if broken is not None:
+        raise ValueError(f"{str(path)!r} must hold finite weights. Got NaN or infinity in {broken}.")
     module.load_state_dict(state, strict=False)
 
 

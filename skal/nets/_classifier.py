@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skorch import NeuralNet
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset, default_collate
@@ -16,12 +16,13 @@ from torch.utils.data import Dataset, default_collate
 from ..models import Outputs, net_outputs
 from ..rows import check_finite, column_names, dataset_labels, feature_shape, n_rows, net_input, read_rows
 from ..utils._arrays import blocks
-from ..utils._compat import plain_module, predict_nonlinearity
+from ..utils._compat import HasMethods, StrOptions, plain_module, predict_nonlinearity
 from ..utils._torch import first_output, kept_modes, torch_rng
 from ._backbone import check_weights
 from ._data import is_training_data
 from ._features import parse_bytes
-from ._labels import as_labels, check_weight, encode, match_classes, sorted_labels
+from ._labels import as_labels, check_classes, check_weight, encode, match_classes, sorted_labels
+from ._params import NET_CONSTRAINTS
 from ._plumbing import NetPlumbing, as_tensor, detached
 
 __all__ = ["DeepClassifier"]
@@ -135,6 +136,13 @@ class DeepClassifier(NetPlumbing):
     ((60, 2), (60, 16), (60, 2))
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **NET_CONSTRAINTS,
+        "embedding_layer": [str, None],
+        "weights": [str, os.PathLike, HasMethods("get_state_dict"), None],
+        "freeze": [StrOptions({"backbone"}), None],
+    }
+
     def __init__(
         self,
         module: type[nn.Module] | nn.Module | Callable[..., nn.Module] | str,
@@ -195,15 +203,11 @@ class DeepClassifier(NetPlumbing):
         """Nothing: `fit` has checked the data, and skorch would read classes from codes."""
 
     def _check_params(self) -> None:
-        self._check_random_state()
-        parse_bytes(self.feature_cache)
-        check_weights(self.weights, self.module)
-        if self.freeze not in (None, "backbone"):
-            raise ValueError(
-                f"The 'freeze' parameter of DeepClassifier must be None or 'backbone'. Got {self.freeze!r} instead."
-            )
-        if self.classes is not None and len(self.classes) == 0:
-            raise ValueError("The 'classes' parameter of DeepClassifier must be None or list labels. Got no label.")
+        super()._check_params()
+        by = type(self).__name__
+        parse_bytes(self.feature_cache, by)
+        check_weights(self.weights, self.module, owner=by)
+        check_classes(self.classes, by)
 
     def initialize(self) -> DeepClassifier:
         """Build the module, the criterion and the optimizer anew, with weights from `random_state`."""
@@ -296,8 +300,7 @@ class DeepClassifier(NetPlumbing):
             self._remember_shape(X)
             self.training_ = (y, weight)
             with self._seeded(1 + len(self.history)):
-                # skorch's own loop, beneath the checks of this class
-                NeuralNet.partial_fit(self, data, codes, **fit_params)
+                self._train_loop(data, codes, **fit_params)
         for name in ("wanted_", "training_"):
             self.__dict__.pop(name, None)
         return self
@@ -306,7 +309,7 @@ class DeepClassifier(NetPlumbing):
         return detached(net_input(X, self.module_))
 
     def _remember_shape(self, X: Any) -> None:
-        shape = feature_shape(X)
+        shape = self._sample_shape(X)
         self.input_shape_ = shape
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
@@ -316,15 +319,28 @@ class DeepClassifier(NetPlumbing):
         if shape is not None and len(shape) == 1:
             self.n_features_in_ = shape[0]
 
+    def _sample_shape(self, X: Any) -> tuple[int, ...] | None:
+        """Shape of one sample, of a list that of the first; None of a Dataset, which is not read, and of dicts."""
+        if feature_shape(X) is not None or isinstance(X, (Dataset, Mapping)):
+            return feature_shape(X)
+        first = self._cast(_first_rows(X))
+        return None if isinstance(first, Mapping) else feature_shape(first)
+
     def _check_X(self, X: Any, *, fitted: bool = True) -> None:
         if n_rows(X) == 0:
             raise ValueError(f"X must hold at least one sample. Got an empty X for {type(self).__name__}.")
         check_finite(X)
         if fitted:
             self._check_names(column_names(X))
-        expected, shape = self.__dict__.get("input_shape_") if fitted else None, feature_shape(X)
-        if expected is None or shape is None:
+            self._check_shape(X)
+
+    def _check_shape(self, X: Any) -> None:
+        expected = self.__dict__.get("input_shape_")
+        if expected is None or isinstance(X, Dataset):
             return
+        shape = self._sample_shape(X)
+        if shape is None:
+            raise ValueError(f"X must hold samples of shape {expected}, as in fit. Got dicts of inputs instead.")
         if len(expected) == 1 and len(shape) == 1 and shape != expected:
             raise ValueError(
                 f"X has {shape[0]} features, but {type(self).__name__} is expecting {expected[0]} features as input."
@@ -349,6 +365,12 @@ class DeepClassifier(NetPlumbing):
         self.check_is_fitted()
         self._check_X(X)
         return net_outputs(self, X, want)
+
+    def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[Any]:
+        """Outputs by batches, in the order of `X`, whose samples must have the shape of those in `fit`."""
+        self.check_is_fitted()
+        self._check_shape(X)
+        return super().forward_iter(X, training=training, device=device)
 
     def predict_proba(self, X: Any) -> NDArray:
         """Probabilities, (n, n_classes), float32; the columns are `classes_`."""

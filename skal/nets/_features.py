@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..rows import batch_keys
+from ..rows import FeatureStore, batch_keys
 from ..utils._arrays import blocks
-from ..utils._store import FeatureStore
+from ..utils._validation import shown
 
 __all__ = ["STORE", "FeatureStore", "backbone_features", "fingerprint", "parse_bytes"]
 
@@ -25,7 +25,7 @@ _CLASS_NUMBERS: WeakKeyDictionary[type, int] = WeakKeyDictionary()
 _COUNTER = itertools.count()
 
 
-def parse_bytes(size: Any) -> int:
+def parse_bytes(size: Any, owner: str = "DeepClassifier") -> int:
     """Bytes of "512MB", "2 GiB", an integer, or None (0)."""
     if size is None:
         return 0
@@ -36,8 +36,8 @@ def parse_bytes(size: Any) -> int:
         if match and match[2] in _UNITS:
             return int(float(match[1]) * _UNITS[match[2]])
     raise ValueError(
-        "The 'feature_cache' parameter of DeepClassifier must be None, a number of bytes or a size such as "
-        f"'512MB'. Got {size!r} instead."
+        f"The 'feature_cache' parameter of {owner} must be None, a number of bytes or a size such as "
+        f"'512MB'. Got {shown(size)} instead."
     )
 
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-__all__ = ["as_labels", "check_weight", "encode", "match_classes", "outputs_parameter", "sorted_labels"]
+from ..utils._validation import shown
+
+__all__ = [
+    "as_labels",
+    "check_classes",
+    "check_weight",
+    "encode",
+    "match_classes",
+    "outputs_parameter",
+    "sorted_labels",
+]
 
 _OUTPUT_NAMES = ("n_classes", "num_classes", "n_outputs", "num_outputs", "out_features")
 
@@ -31,13 +43,36 @@ def as_labels(y: Any) -> NDArray:
         raise ValueError("y must hold one label per sample. Got None instead.")
     if isinstance(y, torch.Tensor):
         y = y.detach().cpu().numpy()
-    y = column_or_1d(np.asarray(y))
-    missing = y != y if y.dtype.kind in "fO" else np.zeros(1, dtype=bool)
-    if np.any(missing) or (y.dtype == object and any(label is None for label in y)):
+    y = np.asarray(y)
+    if y.dtype.kind == "c":
+        raise ValueError(f"y must hold one label per sample. Got complex numbers, {y.dtype}.")
+    y = column_or_1d(y)
+    if y.dtype.kind in "fO" and pd.isna(y).any():
         raise ValueError("y must hold one label per sample. Got missing values in y.")
     if len(y):
         check_classification_targets(y)
     return y
+
+
+def check_classes(classes: Any, owner: str) -> None:
+    """Raise `ValueError` where the 'classes' parameter of `owner` lists no labels."""
+    if classes is None:
+        return
+    is_list = hasattr(classes, "__len__") and not isinstance(classes, (str, bytes, Mapping, Set))
+    try:
+        array = np.asarray(classes) if is_list else np.zeros(())
+    except ValueError:
+        array = np.zeros(())
+    must = f"The 'classes' parameter of {owner} must be None or list labels"
+    if array.ndim != 1:
+        raise ValueError(f"{must}, a 1-D array-like of them. Got {shown(classes)} instead.")
+    if not len(array):
+        raise ValueError(f"{must}. Got no label.")
+    listed: Any = array.tolist()
+    if any(label is None or label != label for label in listed):
+        raise ValueError(f"{must}. Got missing values (None or NaN).")
+    if len({isinstance(label, str) for label in classes}) > 1:
+        raise ValueError(f"{must} of one type. Got texts and others.")
 
 
 def sorted_labels(labels: Any, name: str) -> NDArray:

@@ -59,6 +59,7 @@ class NetPlumbing(RepeatableClassifier):
             n_outputs=None if labels is None else len(labels),
             head=self.embedding_layer,
             kwargs=self.get_params_for("module"),
+            owner=type(self).__name__,
         )
         self._inspect(module, rows)
         self.module_ = module
@@ -147,8 +148,8 @@ class NetPlumbing(RepeatableClassifier):
                 batches,
                 lambda batch: run_backbone(module, self._head(), to_tensor(batch, device=self.device)),
                 prefix,
-                limit=parse_bytes(self.feature_cache),
-                block=BACKBONE_BLOCK if torch.device(self.device).type == "cpu" else None,
+                limit=parse_bytes(self.feature_cache, type(self).__name__),
+                block=BACKBONE_BLOCK if torch.device(self.device or "cpu").type == "cpu" else None,
             )
 
     def infer(self, x: Any, **fit_params: Any) -> Any:

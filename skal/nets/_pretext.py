@@ -23,9 +23,11 @@ from ..utils._arrays import blocks
 from ..utils._compat import Interval, validate_parameter_constraints
 from ..utils._torch import kept_modes, resolve_device, torch_rng
 from ._backbone import build_module, check_images
+from ._params import check_device
 from ._plumbing import as_tensor
 from ._probe import probe_module, run_backbone
 from ._repeatable import RepeatableClassifier
+from ._unchanged import unchanged_on_error
 
 __all__ = ["RotationPretext"]
 
@@ -185,6 +187,7 @@ class RotationPretext(TransformerMixin, BaseEstimator):
         validate_parameter_constraints(
             self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
         )
+        check_device(self.device, type(self).__name__)
         images = _as_images(X)
         net = _RotationNet(
             self.module,
@@ -200,11 +203,12 @@ class RotationPretext(TransformerMixin, BaseEstimator):
             device=self.device,
             random_state=self.random_state,
         )
-        net.train_on(images)
-        self.module_ = net.module_.cpu().eval()
-        self.head_name_ = net.head_name_
-        self.losses_ = [float(loss) for loss in net.history[:, "train_loss"]]
-        self.image_shape_ = tuple(images.shape[1:])
+        with unchanged_on_error(self):
+            net.train_on(images)
+            self.module_ = net.module_.cpu().eval()
+            self.head_name_ = net.head_name_
+            self.losses_ = [float(loss) for loss in net.history[:, "train_loss"]]
+            self.image_shape_ = tuple(images.shape[1:])
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -300,13 +304,11 @@ class _RotationNet(RepeatableClassifier):
         """Nothing: there are no labels."""
 
     def train_on(self, images: torch.Tensor) -> None:
-        """Train; unlike skorch's own `fit`, Ctrl-C is not taken for the end of training."""
+        """Train anew, the weights and the rest under seeds of their own."""
         with self._seeded(0):
             self.initialize()
         with self._seeded(1):
-            self.notify("on_train_begin", X=images, y=None)
-            self.fit_loop(images)
-            self.notify("on_train_end", X=images, y=None)
+            self._train_loop(images)
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         return _logits(self.module_, _rotated(net_input(x.to(self.device), self.module_)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import numbers
 import random
@@ -17,10 +18,14 @@ from skorch import NeuralNet, NeuralNetClassifier
 from skorch.utils import to_device
 from torch.utils.data import DataLoader
 
+from ..models import interrupts_pass
 from ..utils._compat import BatchNorm, trained_parts
 from ..utils._random import make_generator, sklearn_seed
-from ..utils._torch import resolve_device, torch_rng
+from ..utils._torch import put_back_in_child, resolve_device, torch_rng
+from ..utils._validation import shown
 from ._labels import sorted_labels
+from ._params import NET_CONSTRAINTS, check_net_params, made
+from ._unchanged import unchanged_on_error
 
 __all__ = ["RepeatableClassifier", "RepeatableNet"]
 
@@ -33,6 +38,7 @@ class RepeatableNet(NeuralNet):
     classes_inferred_: NDArray | None
     # How a DataLoader makes a batch of rows; None is torch's own way.
     _collate: ClassVar[Callable[..., Any] | None] = None
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = NET_CONSTRAINTS
 
     def __init__(self, module: Any, *, device: Any = "auto", random_state: Any = None, **kwargs: Any) -> None:
         super().__init__(module, device=device, **kwargs)
@@ -77,13 +83,18 @@ class RepeatableNet(NeuralNet):
         if device == "auto":
             self.__dict__["device"] = device
 
+    def _check_params(self) -> None:
+        """Raise where a parameter makes no sense, before any work."""
+        check_net_params(self, self._parameter_constraints)
+        self._check_random_state()
+
     def _check_random_state(self) -> None:
         state = self.random_state
         is_seed = isinstance(state, numbers.Integral) and not isinstance(state, bool) and int(state) >= 0
         if not (state is None or is_seed or isinstance(state, np.random.RandomState)):
             raise ValueError(
                 f"The 'random_state' parameter of {type(self).__name__} must be None, an integer of 0 or "
-                f"more, or a RandomState. Got {state!r} instead."
+                f"more, or a RandomState. Got {shown(state)} instead."
             )
 
     @contextmanager
@@ -96,29 +107,56 @@ class RepeatableNet(NeuralNet):
         seed = sklearn_seed(make_generator(self.random_state, *key))
         with torch_rng(seed, device=self.device):
             numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-            try:
-                np.random.seed(seed)  # noqa: NPY002
-                random.seed(seed)
-                yield
-            finally:
-                np.random.set_state(numpy_state)  # noqa: NPY002
-                random.setstate(python_state)
+            # Python's own generator is seeded anew in every child.
+            with put_back_in_child(functools.partial(np.random.set_state, numpy_state)):
+                try:
+                    np.random.seed(seed)  # noqa: NPY002
+                    random.seed(seed)
+                    yield
+                finally:
+                    np.random.set_state(numpy_state)  # noqa: NPY002
+                    random.setstate(python_state)
 
     @contextmanager
     def _unchanged_on_error(self, *, in_place: bool = False) -> Iterator[None]:
-        """Put the net back as it was where the block fails; `in_place`, also what training changes in its place."""
-        before = self.__dict__.copy()
-        if in_place:
-            # Together, so that the optimizer's parameters stay the module's.
-            names = trained_parts(self)
-            trained = {f"{name}_": before[f"{name}_"] for name in names if f"{name}_" in before}
-            before |= copy.deepcopy(trained)
-        try:
+        """Put the net back as it was where the block fails or is interrupted; `in_place`, also what training changes
+        in its place."""
+        names = [f"{name}_" for name in trained_parts(self)] if in_place else []
+        # Together, so that the optimizer's parameters stay the module's.
+        copies = copy.deepcopy({name: self.__dict__[name] for name in names if name in self.__dict__})
+        with unchanged_on_error(self, **copies):
             yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+
+    def _train_loop(self, X: Any, y: Any = None, **fit_params: Any) -> None:
+        """skorch's own loop over the epochs, which Ctrl-C ends as an error does."""
+        with interrupts_pass():
+            NeuralNet.partial_fit(self, X, y, **fit_params)
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Train from scratch (or further, with `warm_start=True`); what fails leaves the net as it was."""
+        # skorch trains the very module that it is given, which may be the one in use.
+        with self._unchanged_on_error(in_place=self.initialized_):
+            if not (self.warm_start and self.initialized_):
+                # A new object, as in `_initialize_anew`.
+                self.history_ = None
+                self.initialize()
+            return self.partial_fit(X, y, **fit_params)
+
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:
+        """Train `max_epochs` further; what fails leaves the net as it was."""
+        with self._unchanged_on_error(in_place=self.initialized_):
+            self._train_loop(X, y, **fit_params)
+        return self
+
+    def initialize_criterion(self) -> Any:
+        """Make the criterion; what its class says of wrong parameters comes in one sentence."""
+        with made(type(self).__name__, "criterion", self.criterion):
+            return super().initialize_criterion()
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """Make the optimizer; what its class says of wrong parameters comes in one sentence."""
+        with made(type(self).__name__, "optimizer", self.optimizer):
+            return super().initialize_optimizer(*args, **kwargs)
 
     def _initialize_anew(self) -> None:
         """Build all parts with weights from `random_state`, a new history, and no classes yet."""
@@ -142,7 +180,10 @@ class RepeatableNet(NeuralNet):
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Batches of `dataset`: shuffled in each epoch of training (unless told otherwise), else in order."""
         prefix = "iterator_train" if training else "iterator_valid"
-        make, kwargs = getattr(self, prefix), self.get_params_for(prefix)
+        with made(type(self).__name__, prefix, getattr(self, prefix)):
+            return self._iterator(dataset, training, getattr(self, prefix), self.get_params_for(prefix))
+
+    def _iterator(self, dataset: Any, training: bool, make: Any, kwargs: dict[str, Any]) -> Any:
         if self._collate is not None:
             kwargs.setdefault("collate_fn", self._collate)
         if "batch_sampler" in kwargs:

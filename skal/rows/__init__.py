@@ -20,14 +20,20 @@ from ._generics import (
     stack_rows,
     take_rows,
 )
+from ._images import ImageFiles, path_in, wrap_advice
 from ._keys import batch_keys
-from ._labels import plain_labels
+from ._labels import check_classes, check_labels, plain_labels
 from ._net_input import net_input
+from ._store import FeatureStore
 
 __all__ = [
+    "FeatureStore",
+    "ImageFiles",
     "as_dense",
     "batch_keys",
+    "check_classes",
     "check_finite",
+    "check_labels",
     "check_training_data",
     "column_names",
     "dataset_labels",
@@ -41,6 +47,7 @@ __all__ = [
     "net_input",
     "numbers_of",
     "own_labels",
+    "path_in",
     "plain_labels",
     "read_by",
     "read_rows",
@@ -50,4 +57,5 @@ __all__ = [
     "stack_rows",
     "take_rows",
     "working_dtype",
+    "wrap_advice",
 ]

@@ -10,11 +10,15 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 
 from ._generics import column_names, generic, is_finite, n_rows, take_rows, unread_by_numpy
+from ._images import path_in, wrap_advice
 from ._sparse import register_sparse
 
 __all__ = ["check_finite", "check_training_data", "read_by"]
 
 _ADVICE = "pass force_all_finite=False where the estimator takes missing values"
+
+# Kinds of arrays that estimators fail with in words of their own machinery.
+_NO_NUMBERS = {"M": "dates", "m": "spans of time", "V": "records", "c": "complex numbers"}
 
 
 def check_finite(X: Any, name: str = "X", *, advice: str = "") -> None:
@@ -93,7 +97,14 @@ def read_by(X: Any, name: str) -> Iterator[None]:
     """Say in one sentence where the estimator `name` fails for want of samples that NumPy can read."""
     try:
         yield
-    except (TypeError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
+        path = path_in(X)
+        if path is not None:
+            raise TypeError(f"{name} must be given samples. Got paths, such as {wrap_advice(path)}.") from error
+        if isinstance(X, np.ndarray) and X.dtype.kind in _NO_NUMBERS:
+            raise TypeError(
+                f"{name} must be given samples that are numbers. Got {_NO_NUMBERS[X.dtype.kind]}, {X.dtype}."
+            ) from error
         found = unread_by_numpy(X)
         if found is None or str(error) != found[0]:
             raise

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..utils._validation import shown
 from ._array import stack_arrays
 from ._generics import numbers_of
 from ._promote import holds
@@ -57,7 +58,7 @@ def _concat(first: Any, second: Any) -> Any:
 
 def _refusal(name: Any, what: str, values: Any) -> ValueError:
     got = values.dtype if isinstance(values, pd.Series) else next(iter(values), None)
-    return ValueError(f"New rows must hold {what} in the column {name!r}, as the labelled ones do. Got {got!r}.")
+    return ValueError(f"New rows must hold {what} in the column {name!r}, as the labelled ones do. Got {shown(got)}.")
 
 
 def _typed(values: Any, dtype: Any, name: Any) -> Any:

@@ -10,9 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
-from ._generics import as_index, is_finite, n_rows, numbers_of, own_labels, read_rows, stack_rows, take_rows
+from ._generics import (
+    as_index,
+    generic,
+    is_finite,
+    n_rows,
+    numbers_of,
+    own_labels,
+    read_rows,
+    row_keys,
+    stack_rows,
+    take_rows,
+)
+from ._keys import content, digest
 
-__all__ = ["dataset_labels"]
+__all__ = ["dataset_labels", "part_keys"]
 
 
 @n_rows.register(Dataset)
@@ -76,6 +88,17 @@ def _parts(X: Any) -> list[tuple[Any, Any]]:
     if type(base) is ConcatDataset and places == range(len(base)):
         return [part for inner in base.datasets for part in _parts(inner)]
     return [(base, places)]
+
+
+@row_keys.register(Dataset)
+def _(X: Any) -> list[bytes]:
+    return [key for base, places in _parts(X) for key in part_keys(base, places)]
+
+
+@generic
+def part_keys(base: Any, places: Any) -> list[bytes]:
+    """The keys of the rows `places` of a Dataset that is not itself made of parts."""
+    return [digest(content(base[i])) for i in places]
 
 
 @is_finite.register(Dataset)

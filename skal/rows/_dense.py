@@ -27,7 +27,12 @@ def as_dense(X: Any, by: str) -> NDArray:
         raise TypeError(f"{by} computes with raw samples, which must be dense. Got a sparse {kind}: use {call}.")
     array = numbers_of(X)
     if array is None or array.ndim < 2:
-        named = f"an {kind} of records, {column_names(X)}" if isinstance(X, np.ndarray) and column_names(X) else kind
+        names = column_names(X) or []
+        if isinstance(X, np.ndarray):
+            named = f"an {kind} of records, {names}" if names else kind
+        else:
+            other = next((name for name in names if hasattr(X, "columns") and numbers_of(X[name]) is None), None)
+            named = kind if other is None else f"a {kind} whose column {other!r} holds no numbers: encode it first"
         raise TypeError(
             f"{by} computes with raw samples, which must be an array, tensor or DataFrame of numbers (n, ...). "
             f"Got {named}."

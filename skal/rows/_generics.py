@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import Any
 from weakref import WeakSet
 
@@ -81,7 +81,9 @@ def as_index(idx: Any, n: int) -> Any:
     if array.size == 0:
         return array.astype(np.intp)
     if array.dtype.kind not in "iu":
-        raise IndexError(f"Rows are taken by a mask or by integers: arrays used as indices cannot be of {array.dtype}.")
+        raise IndexError(f"Rows are taken by a mask or by integers: got an array of {array.dtype}.")
+    if array.ndim > 1:
+        raise IndexError(f"Rows are taken by positions along one axis. Got an array of shape {array.shape}.")
     array = array.astype(np.intp)
     if array.min() < -n or array.max() >= n:
         raise IndexError(
@@ -108,6 +110,10 @@ def n_rows(X: Any) -> int:
     TypeError
         `X` is no collection of samples: a scalar, one text, an iterable without a length.
     """
+    if isinstance(X, Set):
+        raise TypeError(f"Expected a collection of samples. Got a {type(X).__name__}, which has no order: list it.")
+    if X is None or isinstance(X, type):
+        raise TypeError(f"Expected a collection of samples. Got {'None' if X is None else f'the class {X.__name__}'}.")
     shape = getattr(X, "shape", None)
     if shape is not None and len(shape) == 0:
         raise TypeError(f"Expected a collection of samples. Got a scalar {type(X).__name__} instead.")

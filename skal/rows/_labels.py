@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..utils._validation import shown
 from ._generics import generic, numbers_of
 
-__all__ = ["plain_labels"]
+__all__ = ["check_classes", "check_labels", "plain_labels"]
 
 
 @generic
@@ -43,3 +46,90 @@ def _(y: pd.DataFrame) -> Any:
 def _numbers_or_objects(y: Any) -> Any:
     numbers = numbers_of(y)
     return y if numbers is None else numbers
+
+
+def check_classes(classes: Any, owner: str) -> list[Any]:
+    """The labels that `classes` lists, as plain Python values.
+
+    Raises
+    ------
+    ValueError
+        It lists none, a missing one, or one twice.
+    """
+    is_list = hasattr(classes, "__len__") and not isinstance(classes, (str, bytes, Mapping))
+    labels = list(_each(classes)) if is_list else []
+    if not labels or any(map(_is_missing, labels)) or len({(_kind(label), label) for label in labels}) < len(labels):
+        raise ValueError(
+            f"The 'classes' parameter of {owner} must be None or list different labels, none of them missing or empty. "
+            f"Got {shown(classes)} instead."
+        )
+    return labels
+
+
+def check_labels(y: Any, classes: Any, owner: str = "y") -> None:
+    """Whether every label is one of `classes`, of the same kind.
+
+    Parameters
+    ----------
+    y : container of labels, or of targets of images with "labels"
+    classes : list of labels
+        As `check_classes` gives them.
+    owner : str
+        What holds the labels, for the message.
+
+    Raises
+    ------
+    ValueError
+        A label is missing, empty or none of the classes; the message names the nearest one.
+    """
+    known = {(_kind(label), label) for label in classes}
+    for label in _each(y):
+        if _is_missing(label):
+            raise ValueError(f"{owner} must hold one of {_listed(classes)} for each sample. Got {label!r}.")
+        try:
+            if (_kind(label), label) in known:
+                continue
+        except TypeError:  # a list, say, which is no label
+            pass
+        raise ValueError(
+            f"{owner} must hold labels among {_listed(classes)}. Got {shown(label)}; did you mean "
+            f"{_nearest(label, classes)!r}?"
+        )
+
+
+def _each(y: Any) -> Iterator[Any]:
+    """All labels in `y` as plain Python values."""
+    if isinstance(y, Mapping) and "labels" in y:
+        yield from _each(y["labels"])
+        return
+    values = y.to_numpy() if hasattr(y, "to_numpy") else y.detach().cpu().numpy() if hasattr(y, "detach") else y
+    for value in values.ravel() if isinstance(values, np.ndarray) else values:
+        if isinstance(value, Mapping):
+            yield from _each(value)
+        else:
+            yield value.item() if isinstance(value, np.generic) else value
+
+
+def _is_missing(label: Any) -> bool:
+    return label is None or label is pd.NA or (isinstance(label, str) and not label.strip()) or label != label
+
+
+def _kind(label: Any) -> str:
+    is_number = isinstance(label, (int, float)) and not isinstance(label, bool)
+    return "number" if is_number else type(label).__name__
+
+
+def _listed(classes: Any) -> str:
+    first = ", ".join(map(repr, list(classes)[:8]))
+    return f"the {len(classes)} classes {first}, ..." if len(classes) > 8 else f"the classes {first}"
+
+
+def _nearest(label: Any, classes: Any) -> Any:
+    """The class that was meant most likely: the same text, the nearest number, the most similar text."""
+    same = [each for each in classes if str(each).strip().casefold() == str(label).strip().casefold()]
+    if same:
+        return same[0]
+    if _kind(label) == "number" and all(_kind(each) == "number" for each in classes):
+        return min(classes, key=lambda each: abs(each - label))
+    text = str(label).casefold()
+    return max(classes, key=lambda each: difflib.SequenceMatcher(None, text, str(each).casefold()).ratio())

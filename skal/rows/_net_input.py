@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +12,11 @@ from torch.utils.data import Dataset
 
 from ._dict import rebuilt
 from ._generics import generic, is_finite, n_rows, numbers_of, take_rows
+from ._images import path_in, wrap_advice
 from ._sparse import register_sparse
 
 __all__ = ["net_input"]
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".heic", ".npy")
 # NumPy has no bfloat16: samples for such a module are tensors.
 _ARRAYS = {torch.float64: np.float64, torch.float32: np.float32, torch.float16: np.float16}
 
@@ -86,6 +85,8 @@ def _(X: Any, dtype: torch.dtype, has_tokens: bool) -> Any:
 
 @_cast.register(torch.Tensor)
 def _(X: torch.Tensor, dtype: torch.dtype, has_tokens: bool) -> torch.Tensor:
+    if X.is_complex():
+        raise TypeError(_refusal(X))
     is_integer = not X.is_floating_point() and X.dtype != torch.bool
     X = X if X.layout == torch.strided else X.to_dense()
     cast = X.to(torch.int64 if has_tokens and is_integer else dtype)
@@ -119,12 +120,10 @@ def _too_large(value: Any, dtype: torch.dtype) -> str:
 
 
 def _refusal(X: Any) -> str:
+    path = path_in(X)
+    if path is not None:
+        return f"X must hold numbers for a network. Got {type(X).__name__} of paths, such as {wrap_advice(path)}."
     first = take_rows(X, 0) if hasattr(X, "__len__") and n_rows(X) else None
-    if isinstance(first, os.PathLike) or (isinstance(first, str) and first.lower().endswith(_IMAGES)):
-        return (
-            f"X must hold numbers for a network. Got {type(X).__name__} of paths, such as {str(first)!r}: wrap them "
-            "in a torch Dataset that opens the images."
-        )
     return f"X must be a rectangular array of numbers for a network. Got {_described(X, first)}."
 
 

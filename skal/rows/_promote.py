@@ -7,6 +7,8 @@ import numbers
 import numpy as np
 from numpy.typing import NDArray
 
+from ..utils._validation import shown
+
 __all__ = ["holds", "joint_dtype"]
 
 _NUMBERS, _TEXTS = "biufc", "US"
@@ -45,7 +47,7 @@ def _joint_object(first: NDArray, second: NDArray) -> np.dtype:
     if first.dtype.kind in _NUMBERS + _TEXTS and second.size:
         what, kind = ("numbers", numbers.Number) if first.dtype.kind in _NUMBERS else ("text", str)
         odd = next((value for value in second.flat if not isinstance(value, kind)), second.flat[0])
-        raise ValueError(f"New rows must hold {what}, as the labelled ones do. Got {type(odd).__name__} {odd!r}.")
+        raise ValueError(f"New rows must hold {what}, as the labelled ones do. Got {type(odd).__name__} {shown(odd)}.")
     return np.dtype(object) if "O" in (first.dtype.kind, second.dtype.kind) else np.result_type(first, second)
 
 

@@ -23,6 +23,7 @@ from ._margin_sampling import MarginSampling, margin_sampling
 from ._noise_stability import NoiseStability, noise_stability_sampling
 from ._parts._sub_pools import cluster_distance_difference, sub_pool_bounds
 from ._patra_bruzzone import PatraBruzzone, patra_bruzzone_sampling
+from ._prefilter import Prefilter, prefilter_sampling
 from ._prob_cover import ProbCover, prob_cover_sampling
 from ._pt4al import PT4AL, pt4al_sampling
 from ._query_by_committee import QueryByCommittee, query_by_committee_sampling
@@ -52,6 +53,7 @@ __all__ = [
     "MarginSampling",
     "NoiseStability",
     "PatraBruzzone",
+    "Prefilter",
     "ProbCover",
     "QueryByCommittee",
     "RandomSampling",
@@ -76,6 +78,7 @@ __all__ = [
     "margin_sampling",
     "noise_stability_sampling",
     "patra_bruzzone_sampling",
+    "prefilter_sampling",
     "prob_cover_sampling",
     "pt4al_sampling",
     "query_by_committee_sampling",
@@ -101,7 +104,7 @@ def usable_with(model: Any) -> list[str]:
     list of str
         Class names, sorted. What the strategies need of the labelled data counts as given, but for a committee, which
         has none. Strategies with parameters of their own choice (`UFFM` around a detector's strategy, say) count with
-        their defaults.
+        their defaults, and `Prefilter` with none of the strategies that it is given.
 
     Notes
     -----
@@ -114,7 +117,7 @@ def usable_with(model: Any) -> list[str]:
     >>> from sklearn.svm import SVC
     >>> from skal.strategies import usable_with
     >>> usable_with(SVC())
-    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'ProbCover', 'RandomSampling', 'TypiClust']
+    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'Prefilter', 'ProbCover', 'RandomSampling', 'TypiClust']
     """
     known = model if isinstance(model, Model) else Unwrapped(model).model
 

@@ -15,6 +15,7 @@ from scipy.special import expit
 from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
 from ..utils._arrays import blocks, l2_normalize
+from ..utils._clustering import kmeans_plus_plus
 
 __all__ = ["ActiveFT", "active_ft_sampling"]
 
@@ -39,9 +40,11 @@ class ActiveFT(QueryStrategy):
     learning_rate : float > 0, default=0.001
         Of Adam.
     max_iter : int >= 0, default=300
-        Steps of Adam; with 0 the batch is a random one.
+        Steps of Adam; with 0 the batch is the start.
+    init : {"k-means++", "random"}, default="k-means++"
+        The samples from which the centroids start: spread by k-means++, or uniformly random as in the paper.
     random_state : int, RandomState or None, default=None
-        Chooses the samples from which the centroids start; an integer gives the same run every time.
+        Draws the samples from which the centroids start; an integer gives the same run every time.
 
     Notes
     -----
@@ -62,7 +65,9 @@ class ActiveFT(QueryStrategy):
     first. The gradient needs only weighted sums of the samples of each centroid. O(n B d) time for a step; memory: a
     float64 copy of the embeddings and blocks.
 
-    Differences from the paper: the default is the loss of its code. The constant that k = c_i adds damps the repulsion;
+    Differences from the paper: the default start is spread, since a centroid rarely leaves a tight group that it shares
+    with another: of twelve well separated groups, twelve picks hit 12 from a spread start and about 9 from a random
+    one. The default is the loss of its code. The constant that k = c_i adds damps the repulsion;
     without it, as printed, the repulsion drives centroids off the data for the temperature given, and the samples found
     cover the pool little better than random ones do. For ImageNet the code draws 100,000 samples for each of 100 steps;
     here every step sees the pool. Labelled samples are not looked at, since the paper selects once, before there are
@@ -92,6 +97,7 @@ class ActiveFT(QueryStrategy):
         "loss": [StrOptions({"contrastive", "printed"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "init": [StrOptions({"k-means++", "random"})],
         "random_state": ["random_state"],
     }
     requires = ("embeddings",)
@@ -104,6 +110,7 @@ class ActiveFT(QueryStrategy):
         loss: Literal["contrastive", "printed"] = "contrastive",
         learning_rate: float = 0.001,
         max_iter: int = 300,
+        init: Literal["k-means++", "random"] = "k-means++",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.temperature = temperature
@@ -111,11 +118,16 @@ class ActiveFT(QueryStrategy):
         self.loss = loss
         self.learning_rate = learning_rate
         self.max_iter = max_iter
+        self.init = init
         self.random_state = random_state
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         features = l2_normalize(np.asarray(pool.embeddings, dtype=np.float64))
-        start = rng.choice(len(features), size=n_instances, replace=False)
+        if self.init == "random":
+            start = rng.choice(len(features), size=n_instances, replace=False)
+        else:
+            sq_norms = np.einsum("ij,ij->i", features, features)
+            start, _ = kmeans_plus_plus(sq_norms, lambda i: features @ features[i], n_instances, rng)
         centroids = self._optimise(features, features[start])
         chosen, scores = np.empty(n_instances, dtype=np.int64), np.empty(n_instances)
         is_taken = np.zeros(len(features), dtype=bool)

@@ -16,7 +16,7 @@ from ..models import Head
 from ..pool import PoolView
 from ..utils._arrays import blocks, class_means, l2_normalize
 from ..utils._clustering import fit_kmeans, nearest_of_clusters, squared_distances
-from ..utils._gradients import pseudo_label_errors
+from ._parts._gradients import pseudo_label_errors
 
 __all__ = ["ALFAMix", "alfa_mix_sampling"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..base import QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._clustering import kmeans_plus_plus
-from ..utils._gradients import pseudo_label_errors
+from ._parts._gradients import pseudo_label_errors
 
 __all__ = ["BADGE", "badge_sampling"]
 

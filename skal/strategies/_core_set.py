@@ -37,6 +37,8 @@ class CoreSet(QueryStrategy):
     at most one matrix-vector product, and less where few samples can still be the farthest. O(n (n_labeled +
     n_instances) d) time, O(n) memory beside float64 embeddings.
 
+    Without any label the mean of the pool stands for them.
+
     Differences from the paper: its robust version, a mixed-integer program that leaves out a share of outliers, is
     not part of this; ties are broken at random.
 
@@ -67,6 +69,8 @@ class CoreSet(QueryStrategy):
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         z = np.asarray(pool.embeddings, dtype=np.float64)
         centers = np.asarray(pool.labeled.embeddings, dtype=np.float64)  # type: ignore[union-attr]
+        if len(centers) == 0:
+            centers = z.mean(axis=0, keepdims=True)
         closest = pairwise_distances_argmin_min(z, centers)[1] ** 2
         chosen, radii = k_center_greedy(z, closest, n_instances, rng)
         return chosen, np.sqrt(radii)

@@ -74,9 +74,13 @@ class DM2(ScoringStrategy):
     `score_samples` returns s (eqs. 4-11). With "mixup", x_i is mixed with one x_j, j drawn from N_i, and a lambda
     of its own.
 
-    The paper contradicts itself: its eq. 7 and analysis use a fixed lambda and the mean of the neighbours (the default
-    here), its algorithm boxes MixUp. Its defaults for n, lambda and alpha are not legible in the text at hand; those
-    here are ours. A zero embedding stays zero; a pool of one sample is scored unmixed.
+    Differences from the paper, which contradicts itself. Its eq. 7 and analysis use a fixed lambda and the mean of the
+    neighbours, the default here; both of its algorithm boxes use MixUp, with one neighbour and a random ratio
+    (``mixing="mixup"``). A fixed weight of 0.5 with neighbours that count alike is near the "equal-weight fusion" that
+    its ablation (table 5) calls worse than "adaptive fusion ratios", which it does not define. The *distance-weighted*
+    mixing of its abstract and section 5.2 has no formula either, and no option here: distances choose the neighbours
+    and nothing else. Its defaults for n, lambda and alpha are not legible in the text at hand; those here are ours. A
+    zero embedding stays zero; a pool of one sample is scored unmixed.
 
     Time: a second pass of the model over the pool, and O(n^2 d) in matrix products plus O(n n_candidates d) for the
     neighbours. Memory: O(n k) and blocks of 64 MB; mixtures are made and scored 32 MB at a time.

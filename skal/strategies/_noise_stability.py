@@ -54,8 +54,9 @@ class NoiseStability(QueryStrategy):
     included; of `MLPClassifier` and `LogisticRegression` all coefficients. Biases stay. K, lambda, the normalisation
     and the origin as first centre are from the authors' published code.
 
-    Differences from the code: frozen weights get no noise; a sample is never taken twice where all distances are 0
-    (ties are broken at random). Deviations are held in float32.
+    Differences from the code: it looks at 25,000 samples of the pool, drawn at random, where this looks at all of them
+    (``Prefilter(NoiseStability(), n_candidates=25_000)`` does the same); frozen weights get no noise; a sample is never
+    taken twice where all distances are 0 (ties are broken at random). Deviations are held in float32.
 
     Time: K passes over the pool, and O(n K n_classes) for each pick. Memory: n K n_classes floats of 4 bytes (600 MB at
     n = 50,000, 100 classes and K = 30).

@@ -34,8 +34,8 @@ class ProbCover(QueryStrategy):
     purity : float in (0, 1], default=0.95
         The paper's alpha; used with ``delta="auto"`` only.
     n_clusters : int >= 2 or None, default=None
-        Clusters that stand for the classes in the purity; None is the number of classes (at least 2). Used with
-        ``delta="auto"`` only.
+        Clusters that stand for the classes in the purity; None is the number of classes (at least 2), or `n_instances`
+        where nothing is labelled and classes are not known yet. Used with ``delta="auto"`` only.
     normalize : bool, default=True
         Whether embeddings are scaled to length 1 first, as in the authors' code.
     random_state : int, RandomState or None, default=None
@@ -108,12 +108,15 @@ class ProbCover(QueryStrategy):
         if self.normalize:
             z, labeled = l2_normalize(z), l2_normalize(labeled)
         if self.delta == "auto":
-            n_clusters = max(2, len(pool.classes)) if self.n_clusters is None else self.n_clusters
+            n_classes = n_instances if pool.is_cold else len(pool.classes)
+            n_clusters = max(2, n_classes) if self.n_clusters is None else self.n_clusters
             labels, _ = fit_kmeans(z, min(n_clusters, len(z)), rng)
             delta = purity_radius(z, labels, self.purity, rng)
         else:
             delta = float(self.delta)
-        uncovered = pairwise_distances_argmin_min(z, labeled)[1] >= delta
+        uncovered = np.ones(len(z), dtype=bool)
+        if len(labeled):
+            uncovered = pairwise_distances_argmin_min(z, labeled)[1] >= delta
         return cover_greedy(z, uncovered, delta, n_instances, rng)
 
 

@@ -50,7 +50,9 @@ class PT4AL(SubPoolMixin, QueryStrategy):
     What counts as a round, how the order is remembered and when it is made anew, filling and the time after the
     schedule are as in `BAL`. Scores are 1 - max_c p_c, in round 0 the pretext loss.
 
-    Differences from the authors' code: plain probabilities, unless `normalize_logits`; short parts are filled.
+    Differences from the authors' code: the order is by the value of the loss, where the code sorts the losses as
+    strings, so that its first batch holds 4,079 of the easiest samples; plain probabilities, unless `normalize_logits`;
+    short parts are filled.
 
     Time: once, the pretext and O(n log n); in each query one forward pass, O(n n_classes + n log n), and a hash of
     each sample. Memory: about 200 bytes per sample.

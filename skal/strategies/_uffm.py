@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..base import Interval, QueryStrategy, StrOptions, make_query_function
+from ..rows import is_finite, numbers_of
 from ..utils._arrays import l2_normalize
+from ..utils._validation import shown
 from ._parts._thinning import ThinningStrategy
 
 __all__ = ["UFFM", "remove_similar", "uffm_sampling"]
@@ -55,10 +57,13 @@ class UFFM(ThinningStrategy):
     still stands removes the ceil(0.1 m) most similar of the m later ones that still stand, until T' are left. The
     scores are the base strategy's.
 
-    Differences from the paper. Its algorithm 1, read literally, returns repeats and more than T'; read as a set that
-    stops at T', only the most uncertain sample ever removes anything (``resampling="printed"``). The default follows
-    the text, "perform the above steps in turn until the amount of data reaches the expected number T'". "Smallest
-    distance" is the largest product. Before there are labels, samples are random, as in the paper.
+    Differences from the paper. Without a `descriptor` the classifier's own embeddings are matched, which are the high
+    layer that the paper argues against (its table IV has it last); the paper's descriptor is
+    `skal.nets.FusionDescriptor`. Algorithm 1, read literally, adds every candidate: with repeats, and as a set all
+    T'' = 1.2 T' of them, which labels 20 % more than was asked for (see the user guide for what that would explain).
+    Read as a set that stops at T', only the most uncertain sample ever removes anything (``resampling="printed"``). The
+    default follows the text, "perform the above steps in turn until the amount of data reaches the expected number T'".
+    "Smallest distance" is the largest product. Before there are labels, samples are random, as in the paper.
 
     Time: the base strategy's, and O(T'' d) for each candidate that removes (two of them with the defaults). The
     descriptor sees the pool once for fitting; after that only candidates not seen before. Memory: at most 256 MB of
@@ -178,23 +183,22 @@ def remove_similar(
     >>> remove_similar(descriptors, 4, resampling="printed")
     array([0, 2, 3, 4])
     """
-    unit = np.asarray(descriptors)
-    if unit.dtype != np.float32:
-        unit = unit.astype(np.float64)
-    if unit.ndim != 2 or len(unit) == 0 or not np.isfinite(unit).all():
+    unit = numbers_of(descriptors)
+    if unit is None or unit.ndim != 2 or unit.dtype.kind == "c" or len(unit) == 0 or not is_finite(unit):
+        got = shown(descriptors) if unit is None else f"shape {unit.shape}"
         raise ValueError(
             "The 'descriptors' of remove_similar must be a finite array of shape (n, d) with n >= 1. "
-            f"Got shape {unit.shape}{'' if np.isfinite(unit).all() else ' with NaN or infinity'}."
+            f"Got {got}{'' if unit is None or is_finite(unit) else ' with NaN or infinity'}."
         )
-    if not 1 <= n_keep <= len(unit):
-        raise ValueError(f"The 'n_keep' of remove_similar must be in [1, {len(unit)}]. Got {n_keep!r} instead.")
-    if not 0 < fraction <= 1:
-        raise ValueError(f"The 'fraction' of remove_similar must be in (0, 1]. Got {fraction!r} instead.")
-    if resampling not in ("removal", "printed"):
+    if not isinstance(n_keep, Integral) or not 1 <= n_keep <= len(unit):
+        raise ValueError(f"The 'n_keep' of remove_similar must be in [1, {len(unit)}]. Got {shown(n_keep)} instead.")
+    if not isinstance(fraction, Real) or not 0 < fraction <= 1:
+        raise ValueError(f"The 'fraction' of remove_similar must be in (0, 1]. Got {shown(fraction)} instead.")
+    if not isinstance(resampling, str) or resampling not in ("removal", "printed"):
         raise ValueError(
-            f"The 'resampling' of remove_similar must be 'removal' or 'printed'. Got {resampling!r} instead."
+            f"The 'resampling' of remove_similar must be 'removal' or 'printed'. Got {shown(resampling)} instead."
         )
-    unit = l2_normalize(unit)
+    unit = l2_normalize(unit if unit.dtype == np.float32 else unit.astype(np.float64))
     return _remove(unit, n_keep, fraction) if resampling == "removal" else _as_printed(unit, n_keep, fraction)
 
 

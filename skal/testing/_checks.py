@@ -25,6 +25,7 @@ from ..base import QueryStrategy, ScoringStrategy
 from ..exceptions import PoolCapabilityError
 from ..meta import ActiveLearningClassifier
 from ..utils._compat import ModALActiveLearner, param_names, parameter_constraints
+from ..utils._validation import shown
 from ._worlds import Constant, World, asks_again, fakes, seeded, wraps_a_function
 
 __all__ = ["check_strategy", "strategy_checks"]
@@ -67,7 +68,9 @@ def check_strategy(instance: QueryStrategy) -> None:
     >>> check_strategy(MarginSampling())
     """
     if not isinstance(instance, QueryStrategy):
-        raise TypeError(f"check_strategy takes an instance of a subclass of QueryStrategy. Got {instance!r} instead.")
+        raise TypeError(
+            f"check_strategy takes an instance of a subclass of QueryStrategy. Got {shown(instance)} instead."
+        )
     for check in strategy_checks():
         check(instance)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
@@ -15,6 +16,7 @@ from scipy.special import softmax
 from ..models import Head, Model, Outputs
 from ..pool import Memory, PoolView
 from ..rows import n_rows
+from ..utils._validation import shown
 
 __all__ = ["FakePool"]
 
@@ -170,6 +172,12 @@ class FakePool(PoolView):
             raise ValueError("The FakePool of the labelled data needs y=, its labels.")
         return super().y_encoded
 
+    def part(self, idx: NDArray[np.integer]) -> FakePool:
+        """Some rows of the pool, whose numbers are counted as the pool's."""
+        view: Any = super().part(idx)
+        view._known = self._known.part(view.X, idx)
+        return view
+
     def require(self, *members: str, by: str) -> None:
         """As of any view; the labelled data hear who asks."""
         super().require(*members, by=by)
@@ -218,6 +226,12 @@ class _Known(Model):
         if "snapshots" in given:
             # A clone is watched.
             self.offers |= {"clones"}
+
+    def part(self, X: Any, idx: NDArray[np.integer]) -> _Known:
+        """The numbers of the samples `idx`, which are `X`; what is asked of them counts here, too."""
+        twin = copy.copy(self)
+        twin._X, twin._given = X, {name: _rows_of(name, value, idx) for name, value in self._given.items()}
+        return twin
 
     def supplies(self, member: str) -> bool:
         return member in self.offers
@@ -285,6 +299,15 @@ class _Known(Model):
         return self.several("boxes", n)
 
 
+def _rows_of(name: str, value: Any, idx: NDArray[np.integer]) -> Any:
+    """Rows of what was given as `name`: a head and a callable have none."""
+    if name in _SEVERAL:
+        return [array[idx] for array in value]
+    if name == "boxes":
+        return [value[i] for i in idx.tolist()]
+    return value[idx] if isinstance(value, np.ndarray) else value
+
+
 # -- what was given ----------------------------------------------------------------------------------------------
 
 
@@ -312,7 +335,7 @@ def _as_head(head: Any) -> Head | None:
         )
     if callable(head):
         return Head(head)
-    raise ValueError(f"The 'head' of FakePool must be (weight, bias), a callable or a Head. Got {head!r} instead.")
+    raise ValueError(f"The 'head' of FakePool must be (weight, bias), a callable or a Head. Got {shown(head)} instead.")
 
 
 def _follow(given: dict[str, Any]) -> None:

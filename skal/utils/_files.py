@@ -6,12 +6,14 @@ import errno
 import json
 import os
 import socket
+import sys
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
@@ -43,16 +45,12 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
 
 def sync_folder(folder: str | os.PathLike) -> None:
     """Have the names in a folder on disk; some systems cannot, which is no error."""
-    try:
+    with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        return
-    finally:
-        os.close(descriptor)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 class LockHeldError(OSError):
@@ -129,16 +127,14 @@ if hasattr(os, "register_at_fork"):
 
 def _release(path: Path, descriptor: int, owner: int) -> None:
     if os.getpid() == owner:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError:  # Windows removes no open file
-            pass
+        with suppress(OSError):  # Windows removes no open file
+            path.unlink()
     os.close(descriptor)
 
 
 def _try_to_lock(descriptor: int) -> bool:
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
             os.lseek(descriptor, 0, os.SEEK_SET)

@@ -32,8 +32,7 @@ class Memory:
 
     def __init__(self, *, keeps: bool = True) -> None:
         self.keeps = keeps
-        # How often something was kept, for those who save it.
-        self.changes = 0
+        self.changes = 0  # how often something was kept, for those who save it
         self._entries: dict[str, list[tuple[dict[str, Any], Any]]] = {}
 
     def recall(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["first_output", "kept_modes", "resolve_device", "torch_rng"]
+__all__ = ["first_output", "kept_modes", "put_back_in_child", "resolve_device", "torch_rng"]
 
 
 # Torch's generators belong to the process: two threads that fork them would restore each other's state.
 _RNG_LOCK = threading.RLock()
+# What the thread that holds the lock has changed: its number, and how that is put back, the first change first.
+_CHANGED: list[tuple[int, Callable[[], Any]]] = []
 
 
 def resolve_device(device: Any) -> Any:
@@ -22,6 +26,30 @@ def resolve_device(device: Any) -> Any:
     if isinstance(device, str) and device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
+
+
+@contextmanager
+def put_back_in_child(undo: Callable[[], Any]) -> Iterator[None]:
+    """Where another thread forks while the block, inside `torch_rng`, is at work: call `undo` in the child."""
+    _CHANGED.append((threading.get_ident(), undo))
+    try:
+        yield
+    finally:
+        _CHANGED.pop()
+
+
+def _begin_child() -> None:
+    """Of all threads, the one that forked lives on in the child: what another was about is taken back there."""
+    global _RNG_LOCK
+    if _CHANGED and _CHANGED[-1][0] == threading.get_ident():
+        return
+    _RNG_LOCK = threading.RLock()
+    while _CHANGED:
+        _CHANGED.pop()[1]()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_child)
 
 
 @contextmanager
@@ -38,7 +66,7 @@ def torch_rng(seed: int | None = None, device: Any = "cpu") -> Iterator[None]:
         devices = [torch.cuda.current_device() if index is None else index]
     else:
         devices = []
-    with _RNG_LOCK, torch.random.fork_rng(devices=devices, device_type="cuda"):
+    with _RNG_LOCK, _kept_in_child(), torch.random.fork_rng(devices=devices, device_type="cuda"):
         if seed is not None:
             # Not torch.manual_seed: that also queues a seed for CUDA devices, which nothing would take back.
             torch.default_generator.manual_seed(seed)
@@ -46,6 +74,12 @@ def torch_rng(seed: int | None = None, device: Any = "cpu") -> Iterator[None]:
                 with torch.cuda.device(index):
                     torch.cuda.manual_seed(seed)
         yield
+
+
+def _kept_in_child() -> Any:
+    """A child that another thread forks begins with the CPU's generator as it is now; it cannot use CUDA."""
+    generator = torch.default_generator
+    return put_back_in_child(functools.partial(generator.set_state, generator.get_state()))
 
 
 def first_output(output: Any) -> Any:

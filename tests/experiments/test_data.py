@@ -1,5 +1,7 @@
 import gzip
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from PIL import Image
 
 from skal.experiments._data import load_data
+from skal.rows import ImageFiles
 
 SHARED = Path(os.environ.get("SKAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -110,6 +113,76 @@ class TestFolders:
         with pytest.raises(ValueError, match=r"at least 4 pixels. Got 0"):
             load_data(str(tmp_path / "split"), image_size=0)
 
+    def test_photographs_are_read_as_image_files_are(self, tmp_path):
+        (tmp_path / "cat").mkdir()
+        exif = Image.Exif()
+        exif[0x0112] = 3
+        Image.fromarray(np.array([[0] * 4, [60000] * 4], np.uint16)).save(tmp_path / "cat" / "a.PNG", "PNG", exif=exif)
+        X = load_data(str(tmp_path), image_size=4).X
+        np.testing.assert_array_equal(X[0], ImageFiles([tmp_path / "cat" / "a.PNG"], size=4)[0])
+        assert X[0, 0, 0, 0] == pytest.approx(60000 / 65535) and X[0, 0, 3, 0] == 0
+
+    def test_what_is_hidden_and_what_is_no_image_is_passed_over(self, tmp_path):
+        write_images(tmp_path)
+        for name in (".ipynb_checkpoints", "__MACOSX", "cat/.ipynb_checkpoints", "cat/__MACOSX"):
+            (tmp_path / name).mkdir()
+            Image.new("RGB", (4, 4)).save(tmp_path / name / "a.png")
+        for name in (".DS_Store", "Thumbs.db", "notes.txt", "cat/.DS_Store", "cat/Thumbs.db", "cat/._0.png", "cat/x"):
+            (tmp_path / name).write_bytes(b"no image")
+        (tmp_path / "dog" / "inner" / "most").mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "dog" / "inner" / "most" / "A.JPEG")
+        assert load_data(str(tmp_path)).y.tolist() == ["cat"] * 2 + ["dog"] * 3
+
+    def test_links(self, tmp_path):
+        write_images(tmp_path / "photos")
+        cat, others = tmp_path / "photos" / "cat", [tmp_path / "x", tmp_path / "y"]
+        for folder, other in zip(others, others[::-1]):
+            folder.mkdir()
+            (folder / "other").symlink_to(other)
+            Image.new("RGB", (4, 4)).save(folder / "a.png")
+        # Followed: to another folder. Not followed: to itself, upwards, and around.
+        (cat / "more").symlink_to(others[0])
+        (cat / "self").symlink_to(cat)
+        (cat / "up").symlink_to(tmp_path / "photos")
+        (others[0] / "back").symlink_to(cat)
+        assert load_data(str(tmp_path / "photos")).y.tolist() == ["cat"] * 4 + ["dog"] * 2
+
+    def test_what_is_no_file_is_named_and_not_waited_for(self, tmp_path):
+        write_images(tmp_path)
+        os.mkfifo(tmp_path / "cat" / "pipe.png")
+        with pytest.raises(ValueError, match=r"pipe.png' cannot be read: it is no regular file"):
+            load_data(str(tmp_path))
+        (tmp_path / "cat" / "pipe.png").unlink()
+        (tmp_path / "cat" / "link.png").symlink_to(tmp_path / "nothing")
+        with pytest.raises(OSError, match=r"link.png' cannot be read: there is no such file"):
+            load_data(str(tmp_path))
+
+    def test_folders_of_another_form(self, tmp_path, monkeypatch):
+        write_images(tmp_path)
+        (tmp_path / "hen").mkdir()
+        (tmp_path / "hen" / "notes.txt").write_text("")
+        with pytest.raises(ValueError, match=r"one sub-folder of images per class. Got no image in hen; images are"):
+            load_data(str(tmp_path))
+        write_images(tmp_path / "splits", classes=("train", "val"))
+        with pytest.raises(ValueError, match=r"folders named 'train' and 'test' of such. Got train, val"):
+            load_data(str(tmp_path / "splits"))
+
+        def refuse(self):
+            raise PermissionError(13, "Permission denied", str(self))
+
+        monkeypatch.setattr(Path, "iterdir", refuse)
+        with pytest.raises(ValueError, match=r"^The folder '.*' cannot be read: Permission denied\.$"):
+            load_data(str(tmp_path))
+
+    def test_too_much_for_the_memory(self, tmp_path, monkeypatch):
+        write_images(tmp_path)
+        monkeypatch.setattr(ImageFiles, "__getitem__", lambda self, i: pytest.fail("read"))
+        for size in (10**6, 10**12):
+            with pytest.raises(ValueError, match=rf"4 images of {size} x {size} pixels take [\d,.]+ GiB: choose a"):
+                load_data(str(tmp_path), image_size=size)
+        with pytest.raises(ValueError, match=r"take 44,703.5 GiB"):
+            load_data(str(tmp_path), image_size=10**6)
+
 
 class TestNpz:
     def test_kinds_of_arrays(self, tmp_path):
@@ -132,7 +205,29 @@ class TestNpz:
             ({"X": np.array([["a"]]), "y": [0]}, r"must be numbers"),
             ({"X": np.array([[np.nan], [1]]), "y": [0, 1]}, r"must be finite"),
             ({"X": np.ones((2, 8, 8, 3)), "y": [0, 1]}, r"channels before height"),
-            ({"X": np.array([{}]), "y": [0]}, r"cannot be read as an npz file"),
+            (
+                {"X": np.array([{}]), "y": [0]},
+                r"cannot be read as an npz file: 'X' holds Python objects.*astype\(float\)",
+            ),
+            ({"X": np.ones((1, 2)), "y": np.array(["a"], object)}, r"'y' holds Python objects .* save y.astype\(str\)"),
+            ({"X": np.ones((2, 2), complex), "y": [0, 1]}, r"must be numbers .* Got complex128"),
+            ({"X": np.ones((0, 2)), "y": []}, r"not empty. Got float64 of shape \(0, 2\)"),
+            ({"X": np.full((2, 2), 1e300), "y": [0, 1]}, r"beyond the range of float32"),
+            ({"X": np.ones((2, 2)), "y": [0]}, r"'y' in .* one label for each of 2 samples.* Got shape \(1,\)"),
+            ({"X": np.ones((2, 2)), "y": [[0], [1]]}, r"Got shape \(2, 1\)"),
+            ({"X": np.ones((2, 2)), "y": 3}, r"Got shape \(\)"),
+            ({"X": np.ones((2, 2)), "y": [0, np.nan]}, r"one label per sample. Got NaN"),
+            ({"X": np.ones((2, 2)), "y": [0, 1j]}, r"must be labels, numbers or text. Got complex128"),
+            ({"X": np.ones((2, 2)), "y": [0.5, 1]}, r"like a regression target: 2 different values in 2 rows"),
+            ({"X": np.ones((50, 2)), "y": np.arange(50) * 7}, r"regression target: 50 different values in 50 rows"),
+            (
+                {"X": np.ones((2, 2)), "y": [0, 1], "X_test": np.ones((1, 3)), "y_test": [0]},
+                r"'X_test' in .* of the shape of X, \(2,\). Got \(3,\)",
+            ),
+            (
+                {"X": np.ones((2, 2)), "y": [0, 1], "X_test": np.ones((1, 2)), "y_test": [2]},
+                r"labels of 'y_test' in .* must be in 'y' too. Got 2",
+            ),
         ],
     )
     def test_bad_arrays(self, tmp_path, arrays, message):
@@ -140,7 +235,29 @@ class TestNpz:
         with pytest.raises(ValueError, match=message):
             load_data(str(tmp_path / "data.npz"))
 
-    def test_bad_files(self, tmp_path):
+    def test_deep_images_are_scaled(self, tmp_path):
+        deep = np.full((2, 6, 6), 60000, dtype=">u2")
+        np.savez(tmp_path / "data.npz", X=deep, y=[0.0, 1.0])
+        data = load_data(str(tmp_path / "data.npz"))
+        np.testing.assert_allclose(data.X, 60000 / 65535, rtol=1e-6)
+        assert data.y.tolist() == [0, 1]
+
+    def test_too_much_for_the_memory(self, tmp_path, monkeypatch):
+        np.savez(tmp_path / "data.npz", X=np.ones((2, 2)), y=[0, 1])
+
+        def fail(*args, **kwargs):
+            raise MemoryError("Unable to allocate 9. TiB")
+
+        monkeypatch.setattr(np, "load", fail)
+        with pytest.raises(ValueError, match=r"data.npz' must fit into memory. Unable to allocate 9. TiB\.$"):
+            load_data(str(tmp_path / "data.npz"))
+
+    def test_bad_files(self, tmp_path, monkeypatch):
+        write_images(tmp_path / "here")
+        monkeypatch.chdir(tmp_path / "here")
+        for empty in ("", " "):
+            with pytest.raises(ValueError, match=rf"Got '{empty}', which is no name\."):
+                load_data(empty)
         (tmp_path / "data.npz").write_bytes(b"not a zip file")
         with pytest.raises(ValueError, match=r"cannot be read as an npz file"):
             load_data(str(tmp_path / "data.npz"))
@@ -149,3 +266,8 @@ class TestNpz:
             load_data(str(tmp_path / "data.csv"))
         with pytest.raises(ValueError, match=r"Got 'nothing', which does not exist"):
             load_data("nothing")
+
+
+def test_torchvision_waits_until_it_is_used():
+    code = "import sys, skal.experiments, skal.metrics, skal.nets; raise SystemExit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -12,16 +13,21 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from skal.experiments import Comparison, RunError, compare
+from skal.experiments import Comparison, ResultsError, ResultsLockedError, RunError, compare
 from skal.experiments._run import _seeded
-from skal.learners import DM2ATLearner
+from skal.learners import ActiveLearner, DM2ATLearner
 from skal.nets import DeepClassifier
-from skal.strategies import EntropySampling, MarginSampling, RandomSampling, margin_sampling
+from skal.strategies import UFFM, EntropySampling, MarginSampling, RandomSampling, margin_sampling, uffm_sampling
 
 SMALL = {"n_initial": 5, "n_instances": 3, "n_queries": 2, "seeds": 2}
 SECONDS = ["fit_seconds", "query_seconds"]
+
+
+def once(out):
+    return {**SMALL, "seeds": 1, "out": out}
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +55,14 @@ class Recorder:
 
 
 class Stopper(Recorder):
-    """Stops everything at its n-th call, as Ctrl-C does."""
+    """Stops everything at its n-th call, as Ctrl-C does. What it keeps is no part of what it computes."""
 
     def __init__(self, n):
         super().__init__()
         self.n = n
+
+    def __reduce__(self):
+        return Stopper, ()
 
     def __call__(self, classifier, X, n_instances=1):
         if len(self.pools) == self.n:
@@ -169,6 +178,72 @@ class TestResume:
         assert found.results["strategy"].unique().tolist() == ["RandomSampling", "MarginSampling"]
         assert found.results["seed"].nunique() == 3
         assert len(pd.read_csv(tmp_path / "results.csv")) == 3 * (3 + 2 + 3)
+
+    def test_seeds_of_models_and_strategies_do_not_count(self, data, tmp_path):
+        """Each run sets them."""
+        first = compare([EntropySampling(random_state=0)], MLPClassifier((2,), random_state=1), *data, **once(tmp_path))
+        again = compare([EntropySampling(random_state=5)], MLPClassifier((2,), random_state=2), *data, **once(tmp_path))
+        pd.testing.assert_frame_equal(first.results, again.results, check_exact=True)
+
+    def test_a_strategy_that_computes_something_else_is_named(self, data, model, tmp_path):
+        def version(k):
+            def mine(classifier, X, n_instances=1):
+                return np.arange(k, k + n_instances)
+
+            return mine
+
+        compare({"mine": version(0)}, model, *data, **SMALL, out=tmp_path)
+        compare({"mine": version(0)}, model, *data, **SMALL, out=tmp_path)
+        with pytest.raises(ValueError, match=r"other settings: the strategy 'mine' was another"):
+            compare({"mine": version(40)}, model, *data, **SMALL, out=tmp_path)
+
+    def test_other_weights_are_another_model(self, data, tmp_path):
+        X, y = data[0].astype(np.float32), data[1]
+
+        def net(seed):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                return DeepClassifier(nn.Linear(6, 3), classes=[0, 1, 2], max_epochs=1)
+
+        compare([], net(0), X, y, **SMALL, out=tmp_path)
+        compare([], net(0), X, y, **SMALL, out=tmp_path)
+        with pytest.raises(ValueError, match=r"other settings: model was"):
+            compare([], net(1), X, y, **SMALL, out=tmp_path)
+
+    @pytest.mark.parametrize("damage", [lambda lines: lines[:-2], lambda lines: lines[:6] + lines[7:]])
+    def test_damaged_runs_are_run_again(self, data, model, tmp_path, damage):
+        path = tmp_path / "results.csv"
+        whole = compare([MarginSampling()], model, *data, **SMALL, out=tmp_path).results
+        path.write_text("".join(damage(path.read_text().splitlines(True))))
+        with pytest.warns(UserWarning, match=r"damaged or not whole \(MarginSampling with seed"):
+            found = compare([MarginSampling()], model, *data, **SMALL, out=tmp_path).results
+        pd.testing.assert_frame_equal(found.drop(columns=SECONDS), whole.drop(columns=SECONDS), check_exact=True)
+
+    def test_one_comparison_at_a_time(self, data, model, tmp_path):
+        def meanwhile(classifier, X, n_instances=1):
+            with pytest.raises(ResultsLockedError, match=r"in use: it is held by process \d+ on .+\. Wait"):
+                compare([], model, *data, **SMALL, out=tmp_path)
+            return np.arange(n_instances)
+
+        assert len(compare([meanwhile], model, *data, **SMALL, out=tmp_path).results) == 12
+
+    def test_a_full_disk_keeps_finished_runs(self, data, model, tmp_path, monkeypatch):
+        whole = compare([MarginSampling()], model, *data, **SMALL).results
+        real, calls = os.replace, []
+
+        def full(source, target):
+            calls.append(target)
+            if len(calls) > 3:
+                raise OSError(28, "No space left on device")
+            real(source, target)
+
+        monkeypatch.setattr(os, "replace", full)
+        with pytest.raises(ResultsError, match=r"No space left on device. Finished runs are kept"):
+            compare([MarginSampling()], model, *data, **SMALL, out=tmp_path)
+        monkeypatch.undo()
+        assert len(pd.read_csv(tmp_path / "results.csv")) == 6
+        found = compare([MarginSampling()], model, *data, **SMALL, out=tmp_path).results
+        pd.testing.assert_frame_equal(found.drop(columns=SECONDS), whole.drop(columns=SECONDS), check_exact=True)
 
     @pytest.mark.parametrize("change", [{"n_queries": 1}, {"n_instances": 4}, {"pool_size": 50}, "model", "data"])
     def test_other_settings_are_refused(self, data, model, tmp_path, change):
@@ -297,6 +372,13 @@ class TestErrors:
             ({"seeds": 0}, r"'seeds' of compare must be a count >= 1"),
             ({"seeds": [1, 1]}, r"distinct non-negative integers. Got \[1, 1\]"),
             ({"seeds": [-1]}, r"'seeds' of compare"),
+            ({"seeds": 1.5}, r"'seeds' of compare must be a count >= 1 or distinct non-negative integers. Got 1.5"),
+            ({"seeds": [0, 1.5]}, r"'seeds' of compare"),
+            ({"seeds": True}, r"'seeds' of compare"),
+            ({"seeds": "12"}, r"'seeds' of compare"),
+            ({"n_jobs": 0}, r"'n_jobs' of compare must be a number of processes, -1 for one per core, or None. Got 0"),
+            ({"n_jobs": 1.5}, r"'n_jobs' of compare"),
+            ({"test_size": "half"}, r"'test_size' of compare must be a share in \(0, 1\). Got 'half'"),
             ({"X_test": np.ones((2, 6))}, r"'X_test' and 'y_test' of compare must be given together"),
             ({"X_test": np.ones((2, 6)), "y_test": [1]}, r"'y_test' of compare must be one-dimensional"),
         ],
@@ -313,14 +395,57 @@ class TestErrors:
             compare([], model, X, np.zeros(150), **SMALL)
         with pytest.raises(ValueError, match=r"the smallest of 1"):
             compare([], model, X, np.arange(150) == 3, **SMALL)
+        with pytest.raises(ValueError, match=r"'y' of compare must hold the labels of classes. Got .* such as 0.5: a"):
+            compare([], model, X, np.arange(150) / 2, **SMALL)
+        with pytest.raises(ValueError, match=r"'y' of compare must hold a label for each row. Got NaN"):
+            compare([], model, X, np.where(np.arange(150) == 3, np.nan, y), **SMALL)
+        with pytest.raises(ValueError, match=r"'y_test' of compare must hold the labels of classes"):
+            compare([], model, X, y, X[:2], [0.25, 1.0], **SMALL)
 
     def test_strategies(self, data, model):
         with pytest.raises(ValueError, match=r"Got EntropySampling twice; pass a dict"):
             compare([EntropySampling(), EntropySampling()], model, *data, **SMALL)
-        with pytest.raises(TypeError, match=r"must be a strategy object or function. Got <class"):
-            compare([EntropySampling], model, *data, **SMALL)
         with pytest.raises(ValueError, match=r"must be that of a RandomSampling object"):
             compare({"RandomSampling": margin_sampling}, model, *data, **SMALL)
+
+    @pytest.mark.parametrize(
+        ("strategies", "message"),
+        [
+            (
+                [EntropySampling],
+                r"must be a strategy object or function. Got <class .*; write .* EntropySampling\(\)\.",
+            ),
+            (
+                ["MarginSampling"],
+                r"'MarginSampling' .* Got 'MarginSampling'; write an instance, such as MarginSampling\(",
+            ),
+            (["decren"], r"Got 'decren'; write an instance, such as DECERN\(\)\."),
+            ({"a": "margin"}, r"Strategy 'a' of compare must be a strategy object or function. Got 'margin'"),
+            ([3], r"Strategy 'int' of compare must be a strategy object or function. Got 3\."),
+            ("MarginSampling", r"must be a list of strategies, or a dict .* Got 'MarginSampling'; write an instance"),
+            (MarginSampling(), r"must be a list of strategies, or a dict .* Got MarginSampling\(\)\."),
+            (MarginSampling, r"must be a list of strategies, or a dict .* Got <class .*such as MarginSampling\(\)\."),
+            (margin_sampling, r"must be a list of strategies, or a dict"),
+            (3, r"must be a list of strategies, or a dict of them by name. Got 3\."),
+            (None, r"must be a list of strategies, or a dict of them by name. Got None\."),
+            ({"a\n": MarginSampling()}, r"must be printable texts, not empty. Got 'a\\n'"),
+            ({1: MarginSampling()}, r"must be printable texts, not empty. Got 1"),
+        ],
+    )
+    def test_no_strategies(self, data, model, strategies, message):
+        with pytest.raises(TypeError, match=message):
+            compare(strategies, model, *data, **SMALL)
+
+    def test_any_iterable_of_strategies_is_fine(self, data, model):
+        found = compare((each for each in [MarginSampling()]), model, *data, **SMALL)
+        assert found.results["strategy"].nunique() == 2
+
+    def test_estimators(self, data):
+        with pytest.raises(TypeError, match=r"'estimator' .* such as LogisticRegression\(\). Got the class itself"):
+            compare([], LogisticRegression, *data, **SMALL)
+        for wrong in (None, "LogisticRegression", MarginSampling()):
+            with pytest.raises(TypeError, match=r"'estimator' of compare must be a classifier of scikit-learn's kind"):
+                compare([], wrong, *data, **SMALL)
 
     def test_a_failing_run_is_named_and_the_others_are_kept(self, data, model, tmp_path):
         def broken(classifier, X, n_instances=1):
@@ -355,3 +480,15 @@ def test_summary_files_and_table_of_a_real_comparison(tmp_path):
     summary = found.summary()
     assert (summary["final_accuracy"] > 0.6).all() and (summary["area"] < summary["final_accuracy"]).all()
     assert "MarginSampling" in found.table() and "undecided: it contains 0" in found.table()
+
+
+def test_what_uffm_matches_by_default_is_said_under_the_table(data):
+    X, y = data[0].astype(np.float32), data[1]
+    net = DeepClassifier(nn.Linear(6, 3), classes=[0, 1, 2], max_epochs=1)
+    named = {"U": UFFM(), "F": UFFM(descriptor=StandardScaler()), "M": MarginSampling()}
+    found = compare(named, net, X, y, **SMALL)
+    assert found.table().splitlines()[-1].startswith("U matches the classifier's own embeddings, the layer that UFFM's")
+    both = compare({"U": UFFM(), "L": ActiveLearner(None, uffm_sampling)}, net, X, y, **SMALL)
+    assert both.notes[0].startswith("U, L match the classifier's own")
+    assert compare([MarginSampling()], net, X, y, **SMALL).notes == ()
+    assert list(found.summary().index) == ["RandomSampling", "U", "F", "M"]

@@ -270,7 +270,7 @@ def test_a_strategy_that_answers_nonsense(bad):
     next(steps)
     n, before = len(learner.X_training), pickle.dumps(learner.estimator)
     # What is no position at all fails in the learner already, where it takes the rows.
-    message = "The query strategy of ActiveLearner must return unique positions in its pool of 138|out of bounds|arrays"
+    message = "The query strategy of ActiveLearner must return unique positions in its pool of 138|out of bounds|Rows"
     with pytest.raises((ValueError, IndexError), match=message):
         next(steps)
     assert len(learner.X_training) == n and learner.round == 1

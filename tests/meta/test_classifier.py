@@ -497,7 +497,7 @@ def test_other_answers_of_a_function(form):
 @pytest.mark.parametrize("bad", [[0, 0], [-1], [1000], [], [0.5], [[0, 1]]])
 def test_a_strategy_that_answers_nonsense(bad):
     # What is no position at all fails in the learner already, where it takes the rows.
-    message = "unique positions in its pool of 138 samples. Got|out of bounds|arrays used as indices"
+    message = "unique positions in its pool of 138 samples. Got|out of bounds|Rows are taken by"
     with pytest.raises((ValueError, IndexError), match=message):
         loop(query_strategy=lambda c, X, n_instances=1: answer(bad)).fit(X_IRIS, Y_IRIS)
 
@@ -754,3 +754,16 @@ def test_decision_values_that_cannot_be_mapped():
     al.set_params(init_strategy=lambda c, X, n_instances=1: answer(known)).fit(X, y)
     with pytest.raises(ValueError, match="one column for each of its 4 classes"):
         al.decision_function(X)
+
+
+def test_strategy_and_estimator_have_streams_of_their_own():
+    """From one seed: equal seeds would tie the strategy's draws to the model's."""
+    X, y = load_iris(return_X_y=True)
+    loop = ActiveLearningClassifier(
+        LogisticRegression(max_iter=200), RandomSampling(), n_initial=10, n_instances=5, n_queries=1, random_state=0
+    ).fit(X, y)
+    seeds = loop.estimator_.random_state, loop.learner_.query_strategy.random_state
+    assert None not in seeds
+    assert seeds[0] != seeds[1]
+    again = clone(loop).fit(X, y)
+    assert seeds == (again.estimator_.random_state, again.learner_.query_strategy.random_state)

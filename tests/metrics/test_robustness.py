@@ -86,7 +86,7 @@ def test_fgsm_accuracy_of_what_holds_a_network(problem):
         ({"epsilon": -0.1}, ValueError, "'epsilon' parameter of fgsm_accuracy must be a finite number of 0 or more"),
         ({"clip": (1, 0)}, ValueError, "The 'clip' parameter of fgsm_accuracy must be None or a pair"),
         ({"clip": (0, 0.5)}, ValueError, r"Samples must lie in clip=\(0.0, 0.5\) of fgsm_accuracy. Got values from"),
-        ({"y": ["a"]}, ValueError, r"'y' of fgsm_accuracy must be .* Got shape \(1,\) for 60 samples"),
+        ({"y": ["a"]}, ValueError, r"'y' of fgsm_accuracy must hold one label .* Got shape \(1,\) for 60 samples"),
         ({"y": ["c"] * 60}, ValueError, "labels that DeepClassifier knows"),
         ({"estimator": LogisticRegression()}, TypeError, "fgsm_accuracy needs an estimator with `input_gradient"),
     ],
@@ -175,7 +175,7 @@ def test_a_wide_blur_on_the_smallest_image():
         ({"X": 2 * images()}, ValueError, r"Samples must lie in clip=\(0.0, 1.0\) of corruption_report"),
         ({"clip": None}, ValueError, r"must be a pair \(low, high\). Got None"),
         ({"clip": (1, 1)}, ValueError, "with low < high"),
-        ({"y": [0, 0]}, ValueError, r"'y' of corruption_report must be .* Got shape \(2,\) for 3 samples"),
+        ({"y": [0, 0]}, ValueError, r"'y' of corruption_report must hold one label .* Got shape \(2,\) for 3 samples"),
         ({"X": ["a", "b", "c"]}, TypeError, "must be an array, tensor or DataFrame of numbers"),
     ],
 )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, KFold
@@ -26,9 +27,11 @@ from torchvision.tv_tensors import BoundingBoxes
 from skal.exceptions import PoolCapabilityError, TrainingDivergedError
 from skal.learners import ActiveLearner
 from skal.meta import ActiveLearningClassifier
+from skal.metrics import mean_average_precision
 from skal.nets import DeepClassifier, DeepDetector, FusionDescriptor
 from skal.nets.detector._module import build_detector
 from skal.pool import view_pool
+from skal.rows import ImageFiles
 from skal.strategies import UFFM, DetectionEntropy, DetectionMargin, EntropySampling, RandomSampling
 
 DATA = Path(os.environ.get("SKAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -547,13 +550,19 @@ def test_a_module_of_ones_own():
         ),
         ({"classes": []}, "'classes' parameter of DeepDetector"),
         ({"classes": ["disc"]}, "y must hold labels that DeepDetector knows.*Got 'square'"),
-        ({"score_threshold": 1.5}, r"must be in \[0, 1\]. Got 1.5"),
-        ({"nms_threshold": -1}, r"must be in \[0, 1\]"),
-        ({"detections_per_image": 0}, "must be None or an integer of 1 or more"),
-        ({"detections_per_image": 1.5}, "must be None or an integer of 1 or more"),
-        ({"score_threshold": "0.5"}, r"must be in \[0, 1\]. Got '0.5'"),
+        ({"score_threshold": 1.5}, r"must be a float in the range \[0.0, 1.0\] or None. Got 1.5"),
+        ({"nms_threshold": -1}, r"'nms_threshold' parameter of DeepDetector must be a float in the range"),
+        (
+            {"detections_per_image": 0},
+            r"'detections_per_image' parameter of DeepDetector must be an int in the range \[1, inf\) or None",
+        ),
+        (
+            {"detections_per_image": 1.5},
+            r"'detections_per_image' parameter of DeepDetector must be an int in the range \[1, inf\) or None",
+        ),
+        ({"score_threshold": "0.5"}, r"or None. Got '0.5' instead"),
         ({"module": "ssdlite320_mobilenet_v3_large", "weights_backbone": "nix"}, "'weights_backbone' parameter"),
-        ({"invalid_boxes": "drop"}, "must be 'skip' or 'error'"),
+        ({"invalid_boxes": "drop"}, "'invalid_boxes' parameter of DeepDetector must be a str among"),
         ({"random_state": -1}, "random_state"),
     ],
 )
@@ -721,6 +730,94 @@ def test_boxes_outside_their_image():
         make(max_epochs=0).fit(X, targets)
 
 
+def corners(y, change):
+    return [
+        {**one, "boxes": change(np.asarray(one["boxes"], dtype=float).reshape(-1, 4), i)} for i, one in enumerate(y)
+    ]
+
+
+def of_size(boxes, i):
+    return np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
+
+
+def of_centre(boxes, i):
+    return np.hstack([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]])
+
+
+def of_image(boxes, i):
+    return boxes / (np.array(X[i].shape)[[2, 1, 2, 1]])
+
+
+OTHER_FORMS = {
+    "sizes": (of_size, r"in pixels .* they look like \(x, y, width, height\)\.$"),
+    "centres": (of_centre, r"they look like \(centre x, centre y, width, height\)\.$"),
+    "fractions": (of_image, r"must be in pixels of the image\. Got fractions of it, up to [01]\.?\d*, in y\[0\]"),
+    "fractions of centres": (lambda boxes, i: of_centre(of_image(boxes, i), i), "must be in pixels .*Got fractions"),
+    "fractions in one image": (lambda boxes, i: of_image(boxes, i) if i == 3 else boxes, r"fractions .* in y\[3\]"),
+    "another scale": (
+        lambda boxes, i: boxes * 4,
+        r"lie in their images, .*\[\d+\], whose image is \d\d x \d\d, and \d+ of",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+@pytest.mark.parametrize(
+    "kind", [np.asarray, torch.tensor, lambda boxes: boxes.tolist()], ids=["array", "tensor", "list"]
+)
+def test_boxes_of_another_form(form, kind):
+    change, message = OTHER_FORMS[form]
+    targets = corners(Y, lambda boxes, i: kind(change(boxes, i)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for invalid_boxes in ("skip", "error"):
+            with pytest.raises(ValueError, match=message):
+                make(invalid_boxes=invalid_boxes).fit(X, targets)
+        if form != "another scale":
+            with pytest.raises(ValueError, match=r"pixels"):
+                make().fit(Pairs(X, targets))
+
+
+def test_boxes_of_another_form_in_further_training_and_teaching(trained):
+    detector = pickle.loads(pickle.dumps(trained))
+    before = detector.predict(X_TEST)
+    with pytest.raises(ValueError, match="Got fractions of it"):
+        detector.partial_fit(X[:4], corners(Y[:4], of_image))
+    with pytest.raises(ValueError, match="Got fractions of it"):
+        detector.score(X[:4], corners(Y[:4], of_image))
+    assert same(detector.predict(X_TEST), before)
+    learner = ActiveLearner(make(), DetectionEntropy(random_state=0), X_training=X[:6], y_training=Y[:6])
+    for change in (of_image, of_centre):
+        with pytest.raises(ValueError, match=r"in y\[\d+\]"):
+            learner.teach(X[6:], corners(Y[6:], change))
+    assert len(learner.X_training) == len(learner.y_training) == 6
+
+
+def test_boxes_that_are_no_other_form():
+    """Padding, slivers beside others, an image without objects, what reaches a little beyond its image."""
+    targets = [{**one, "boxes": one["boxes"].astype(float)} for one in Y[:8]]
+    targets[0] = {"boxes": [], "labels": []}
+    targets[1] = {"boxes": [*targets[1]["boxes"], [0, 0, 0.5, 0.5]], "labels": [*targets[1]["labels"], "disc"]}
+    targets[2] = {"boxes": [[-3, -3, X[2].shape[2] + 3, X[2].shape[1] + 3]], "labels": ["disc"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(max_epochs=0).fit(X[:8], targets)
+    targets[3] = {"boxes": [[0, 0, 0, 0]], "labels": ["disc"]}
+    with pytest.warns(UserWarning, match=r"1 of \d+ boxes have no area"):
+        make(max_epochs=0).fit(X[:8], targets)
+
+
+def test_an_augmentation_may_leave_slivers():
+    class Cropped(Flipped):
+        def __getitem__(self, i):
+            image, target = super().__getitem__(i)
+            if self.n_read > len(self):
+                target = {**target, "boxes": np.full_like(target["boxes"], 0.5, dtype=float) * [0, 0, 1, 1]}
+            return image, target
+
+    make(max_epochs=1).fit(Cropped(X[:4], Y[:4]))
+
+
 def test_score_checks_before_it_predicts(trained, monkeypatch):
     monkeypatch.setattr(DeepDetector, "predict", lambda self, X: pytest.fail("predicted"))
     with pytest.raises(ValueError, match="X and y must have the same length. Got 12 and 3"):
@@ -779,7 +876,8 @@ def test_score_on_the_shipped_detections_of_voc():
         objects = list(ElementTree.parse(path).getroot().iter("object"))
         corners = ("xmin", "ymin", "xmax", "ymax")
         boxes = [[float(one.findtext(f"bndbox/{corner}")) for corner in corners] for one in objects]
-        truth.append({"boxes": boxes, "labels": [one.findtext("name") for one in objects]})
+        difficult = [int(one.findtext("difficult")) for one in objects]
+        truth.append({"boxes": boxes, "labels": [one.findtext("name") for one in objects], "difficult": difficult})
         detections = VOC / "extra" / "dets" / "abs_xywh" / f"{path.stem}.txt"
         lines = detections.read_text().splitlines() if detections.is_file() else []
         annotated.append(np.array([line.split() for line in lines], dtype=float).reshape(-1, 6))
@@ -790,4 +888,20 @@ def test_score_on_the_shipped_detections_of_voc():
         boxes[:, 2:] += boxes[:, :2]
         found.append({"boxes": boxes, "labels": names[rows[:, 0].astype(int)], "scores": rows[:, 1]})
     assert len(truth) == 100 and sum(len(one["boxes"]) for one in truth) == 273
-    assert Replay("ssd300_vgg16").score(found, truth) == pytest.approx(0.611, abs=0.005)
+    plain = [{key: one[key] for key in ("boxes", "labels")} for one in truth]
+    assert Replay("ssd300_vgg16").score(found, plain) == pytest.approx(0.611, abs=0.005)
+    assert sum(sum(one["difficult"]) for one in truth) == 38
+    assert mean_average_precision(truth, found) > mean_average_precision(plain, found)
+
+
+def test_a_pool_of_files_of_several_sizes(trained, tmp_path):
+    paths = []
+    for i, image in enumerate(X_TEST):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray((image * 255).round().astype(np.uint8).transpose(1, 2, 0)).save(paths[-1])
+    pool = ImageFiles(paths)
+    read = [sample.numpy() for sample in pool]
+    assert len({image.shape for image in read}) > 1
+    assert same(trained.detect(pool), trained.detect(read))
+    strategy = DetectionEntropy(random_state=0)
+    assert strategy.select(trained, pool, 3)[0].tolist() == strategy.select(trained, read, 3)[0].tolist()

@@ -52,7 +52,7 @@ class TestColumns:
         other = self.frame[30:].set_axis(columns, axis=1)
         net = learner.estimator
         for ask in (net.predict, net.predict_proba, net.embed, net.decision_function, learner.query):
-            with pytest.raises(ValueError, match="feature names should match"):
+            with pytest.raises(ValueError, match="feature names should match|lacks the column 'd'"):
                 ask(other)
         with pytest.raises(ValueError, match="feature names should match"):
             net.partial_fit(other, Y[30:])
@@ -174,7 +174,7 @@ def test_a_list_of_dicts():
 
 @pytest.mark.parametrize("paths", [["a.png", "b.png"], [Path("a"), Path("b")]])
 def test_paths_are_refused(paths):
-    with pytest.raises(TypeError, match="wrap them in a torch Dataset"):
+    with pytest.raises(TypeError, match="wrap them, skal.rows.ImageFiles"):
         make().fit(paths, [0, 1])
 
 

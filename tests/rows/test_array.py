@@ -200,3 +200,9 @@ def test_keys_of_objects_that_are_numbers():
     keys = row_keys(objects)
     assert keys[1:] == row_keys(X)[1:] and keys[0] != row_keys(X)[0] and row_keys(objects[:1]) == keys[:1]
     assert row_keys(objects[:0]) == []
+
+
+def test_whole_numbers_as_floats_below_integers_are_floats():
+    joint = stack_rows(np.array([[1], [2]]), np.array([[3.0]]))
+    assert joint.dtype == np.float64
+    np.testing.assert_array_equal(joint, [[1], [2], [3]])

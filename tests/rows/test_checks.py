@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch.utils.data import TensorDataset
 
 from skal.rows import check_finite, check_training_data
+from skal.strategies import MarginSampling
 
 FRAME = pd.DataFrame(
     {"age": [20.0, 30.0], "city": pd.Categorical(["p", "q"]), "employed": [True, False], "name": ["a", "b"]}
@@ -87,3 +89,17 @@ def test_missing_labels(y):
 def test_errors(X, y, error, match):
     with pytest.raises(error, match=match):
         check_training_data(X, y)
+
+
+@pytest.mark.parametrize(
+    ("X", "words"),
+    [
+        (np.array([[0, 1], [2, 3]], dtype="M8[D]"), r"dates, datetime64\[D\]"),
+        (np.array([[0, 1], [2, 3]], dtype="m8[h]"), r"spans of time, timedelta64\[h\]"),
+        (np.zeros(2, dtype=[("a", float)]), "records"),
+    ],
+)
+def test_what_an_estimator_cannot_take_as_numbers(X, words):
+    model = LogisticRegression().fit([[0.0, 0], [1, 1]], [0, 1])
+    with pytest.raises(TypeError, match=f"LogisticRegression must be given samples that are numbers. Got {words}"):
+        MarginSampling().select(model, X, 1)

@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
+from skal.learners import ActiveLearner
 from skal.rows import (
     as_dense,
     column_names,
@@ -20,6 +25,7 @@ from skal.rows import (
     stack_rows,
     take_rows,
 )
+from skal.strategies import DM2, MarginSampling
 
 
 def mixed(**columns):
@@ -257,3 +263,28 @@ def test_nullable_floats_stay_narrow_within_their_range():
     assert stack_rows(first, pd.DataFrame({"x": [0.1]})).dtypes.tolist() == ["Float32"]
     assert stack_rows(first, pd.DataFrame({"x": [1e300]})).dtypes.tolist() == ["Float64"]
     assert stack_rows(first, pd.DataFrame({"x": [2**24 + 1]}))["x"].iloc[-1] == 2**24 + 1
+
+
+class TestColumnsInMessages:
+    FRAME = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 1, 0], "word": list("uvuv")})
+
+    def learner(self, columns):
+        words = make_column_transformer((OneHotEncoder(), ["word"]), remainder="passthrough")
+        model = make_pipeline(words, LogisticRegression()) if "word" in columns else LogisticRegression()
+        return ActiveLearner(model, MarginSampling(), self.FRAME[columns], [0, 0, 1, 1])
+
+    @pytest.mark.parametrize(("columns", "missing"), [(["a", "word"], "b"), (["a", "b"], "word"), (["word", "c"], "a")])
+    def test_a_missing_column_is_named(self, columns, missing):
+        pool = self.FRAME.assign(c=1.0)[columns]
+        with pytest.raises(ValueError, match=f"X lacks the column '{missing}', which the labelled data has"):
+            self.learner(["a", "b", "word"]).query(pool, n_instances=1)
+
+    def test_renamed(self):
+        with pytest.raises(ValueError, match="X lacks the column 'b'"):
+            self.learner(["a", "b"]).query(self.FRAME[["a", "b"]].rename(columns={"b": "B"}), n_instances=1)
+
+    def test_a_column_that_is_no_number(self):
+        with pytest.raises(TypeError, match="DM2 computes with raw .* DataFrame whose column 'word' holds no numbers"):
+            learner = self.learner(["a", "b", "word"])
+            learner.query_strategy = DM2()
+            learner.query(self.FRAME, n_instances=1)

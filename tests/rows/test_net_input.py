@@ -71,7 +71,7 @@ def test_nothing_is_copied_that_fits():
     ],
 )
 def test_paths_are_no_samples(X):
-    with pytest.raises(TypeError, match="of paths, such as '.*': wrap them in a torch Dataset that opens the images"):
+    with pytest.raises(TypeError, match="of paths, such as '.*': wrap them, skal.rows.ImageFiles"):
         net_input(X)
 
 

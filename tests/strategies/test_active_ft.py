@@ -68,7 +68,7 @@ def test_loss_and_gradient_equal_the_slow_loop(n, d, k, tau, diversity, fast, sl
 def test_selection_equals_the_slow_loop():
     """Adam written out from the same start; each centroid in turn takes the most similar sample that is left."""
     X = np.random.default_rng(0).standard_normal((40, 4))
-    strategy = ActiveFT(max_iter=25, learning_rate=0.05, random_state=np.random.RandomState(5))
+    strategy = ActiveFT(max_iter=25, learning_rate=0.05, init="random", random_state=np.random.RandomState(5))
     query_idx, scores = strategy.select(Plain(), X, 12)
     F = unit(X)
     words = np.random.RandomState(5).randint(2**31 - 1, size=4)
@@ -105,7 +105,7 @@ def test_the_contrastive_loss_covers_better_than_the_start_and_the_printed_one()
     strategies = [
         ActiveFT(random_state=0),
         ActiveFT(loss="printed", random_state=0),
-        ActiveFT(max_iter=0, random_state=0),
+        ActiveFT(max_iter=0, init="random", random_state=0),
     ]
     coverage = [(F @ F[s.select(Plain(), X, 20)[0]].T).max(axis=1).mean() for s in strategies]
     assert coverage[0] > max(coverage[1:]) + 0.01
@@ -113,9 +113,9 @@ def test_the_contrastive_loss_covers_better_than_the_start_and_the_printed_one()
 
 def test_without_steps_it_is_a_random_batch():
     X = np.random.default_rng(0).standard_normal((30, 3))
-    batches = {tuple(sorted(ActiveFT(max_iter=0, random_state=s).select(Plain(), X, 6)[0].tolist())) for s in range(6)}
-    assert len(batches) == 6
-    assert ActiveFT(max_iter=0, random_state=0).select(Plain(), X, 6)[1] == pytest.approx(np.ones(6))
+    strategies = [ActiveFT(max_iter=0, init="random", random_state=s) for s in range(6)]
+    assert len({tuple(sorted(strategy.select(Plain(), X, 6)[0].tolist())) for strategy in strategies}) == 6
+    assert strategies[0].select(Plain(), X, 6)[1] == pytest.approx(np.ones(6))
 
 
 def test_fewer_distinct_samples_than_picks():
@@ -145,3 +145,15 @@ def test_works_where_gradients_are_off():
 def test_parameters_out_of_range(params, message):
     with pytest.raises(ValueError, match=message):
         ActiveFT(**params).select(Plain(), np.ones((3, 2)))
+
+
+def test_a_spread_start_finds_groups_that_a_random_one_misses():
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(12), 25)
+    X = rng.normal(size=(12, 8))[group] * 8 + 0.1 * rng.normal(size=(300, 8))
+
+    def hits(init, seed):
+        return len({*group[ActiveFT(init=init, random_state=seed).select(Plain(), X, 12)[0]].tolist()})
+
+    assert {hits("k-means++", seed) for seed in range(3)} == {12}
+    assert max(hits("random", seed) for seed in range(3)) < 12

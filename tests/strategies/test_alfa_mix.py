@@ -10,6 +10,7 @@ from sklearn.ensemble import RandomForestClassifier
 from skal.exceptions import PoolCapabilityError
 from skal.strategies import ALFAMix
 from skal.strategies._alfa_mix import exact_caps
+from skal.testing import FakePool
 from skal.utils._arrays import l2_normalize
 
 
@@ -274,3 +275,45 @@ def test_errors():
 def test_parameters_out_of_range(params, message):
     with pytest.raises(ValueError, match=message):
         ALFAMix(**params).select(LinearModel(np.eye(2)), np.ones((3, 2)), X_training=np.eye(2), y_training=[0, 1])
+
+
+# -- caps at the edges ------------------------------------------------------------------------------------------------
+
+
+def one_dimension(turn, *, linear):
+    """A sample at 0 and the only anchor apart from it at 1: class 1 wins beyond `turn`, which so is the cap."""
+    if linear:
+        head = (np.array([[-1.0], [1.0]]), np.array([turn, -turn]))
+    else:
+        head = lambda z: torch.cat([turn - z, z - turn], dim=1)  # noqa: E731
+    labeled = FakePool(embeddings=[[0.0], [1.0]], head=head, y=[0, 1])
+    return FakePool(embeddings=[[0.0]], head=head, labeled=labeled)
+
+
+@pytest.mark.parametrize(
+    ("turn", "cap"), [(0.25, 0.3), (0.85, 0.9), (0.95, 1.0), (1.1, np.inf), (1.15, np.inf), (5.0, np.inf)]
+)
+def test_the_last_cap_is_1_whatever_the_step(turn, cap):
+    fake = one_dimension(turn, linear=False)
+    assert ALFAMix(cap_step=0.3).score_samples(fake, fake.X).tolist() == pytest.approx([1 / (1 + cap)])
+
+
+@pytest.mark.parametrize(("turn", "score"), [(0.5, 2 / 3), (1.0, 0.5), (1.0 + 2**-40, 0.0)])
+def test_a_cap_of_just_1_counts(turn, score):
+    fake = one_dimension(turn, linear=True)
+    assert ALFAMix().score_samples(fake, fake.X).tolist() == pytest.approx([score])
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_as_many_candidates_as_instances_are_not_enough(linear):
+    """Two change at the first cap, alike; a third, unlike them, at the second: it takes the place of one of the two."""
+    X = np.array([[-1.0, 0.5], [-1.1, 0.55], [-3.0, -9.0], [-50.0, 0.0]])
+    weight = np.array([[0.0, 0.0], [5.0, 0.0]])
+    head = (weight, np.zeros(2)) if linear else lambda z: z @ torch.from_numpy(weight).T
+    labeled = FakePool(embeddings=[[-10.0, 0.0], [10.0, 0.0]], head=head, y=[0, 1])
+    fake = FakePool(embeddings=X, head=head, labeled=labeled)
+    strategy = ALFAMix(cap_step=0.25, random_state=0)
+    scores = strategy.score_samples(fake, fake.X)
+    if not linear:
+        np.testing.assert_allclose(scores, [0.8, 0.8, 2 / 3, 0])
+    assert 2 in strategy.select(fake, fake.X, 2)[0].tolist()

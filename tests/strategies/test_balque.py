@@ -5,7 +5,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from skorch.callbacks import Callback
+from skorch.callbacks import EarlyStopping
+from skorch.utils import noop
 from torch import nn
 
 from skal.exceptions import PoolCapabilityError
@@ -51,19 +52,12 @@ def test_equals_networks_trained_for_fewer_epochs(net, data, n_snapshots, epochs
     assert scores.max() > 0
 
 
-class StopAfter(Callback):
-    def __init__(self, n):
-        self.n = n
-
-    def on_epoch_end(self, net, **kwargs):
-        if len(net.history) == self.n:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize(("stop", "epochs"), [(1, [1]), (2, [2]), (4, [3, 4])])
 def test_training_that_a_callback_ends(net, data, stop, epochs):
     X, y, pool = data
-    stopped = clone(net).set_params(callbacks=[("stop", StopAfter(stop))]).fit(X, y)
+    # The number of the epoch never gets smaller: the patience runs out.
+    stopper = EarlyStopping(monitor="epoch", patience=stop - 1, sink=noop)
+    stopped = clone(net).set_params(callbacks=[("stop", stopper)]).fit(X, y)
     assert len(stopped.history) == stop
     scores = BALQUE(n_snapshots=2).score_samples(stopped, pool, X_training=X, y_training=y)
     predictions = [clone(net).set_params(max_epochs=n).fit(X, y).predict(pool) for n in epochs]

@@ -14,6 +14,7 @@ from sklearn.neural_network import MLPClassifier
 from skal.exceptions import PoolCapabilityError
 from skal.strategies import DECERN
 from skal.strategies._decern import _Bins, _most_representative, _threshold
+from skal.testing import FakePool
 from skal.utils._arrays import l2_normalize
 
 
@@ -312,3 +313,21 @@ def test_unknown_label_is_a_clear_error():
 def test_parameters_out_of_range(params, message):
     with pytest.raises(ValueError, match=message):
         DECERN(**params).select(LinearModel(np.eye(2)), np.ones((3, 2)), X_training=np.eye(2), y_training=[0, 1])
+
+
+def test_a_score_on_the_threshold_is_no_candidate(monkeypatch):
+    """The mean of 1, 2, 3 is 2: with gamma=0 one exceeds it, and the sample on it, far from the anchors, does not."""
+    monkeypatch.setattr(DECERN, "_score", lambda self, pool, rng: np.array([1.0, 2.0, 3.0]))
+    fake = FakePool(
+        embeddings=[[1.0, 0.0], [0.0, 1.0], [1.0, 0.1]],
+        head=(np.eye(2), np.zeros(2)),
+        labeled=FakePool(embeddings=[[1.0, 0.0], [1.0, 0.2]], head=(np.eye(2), np.zeros(2)), y=[0, 1]),
+    )
+    assert _threshold(np.array([1.0, 2.0, 3.0]), 0.0) == 2.0
+    assert DECERN(gamma=0.0, xi=0.0, random_state=0).select(fake, fake.X, 1)[0].tolist() == [2]
+
+
+@pytest.mark.parametrize(("d", "n"), [(99, 99), (100, 100), (101, 100), (2, 2)])
+def test_there_are_as_many_bins_as_features_allow(d, n):
+    bins = _Bins(d, 100, 0.1)
+    assert (bins.n, bins.n_chosen, int(bins.sizes.sum())) == (n, max(1, round(0.1 * n)), d)

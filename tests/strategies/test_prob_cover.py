@@ -32,13 +32,31 @@ def test_equals_the_slow_loop(n, d, n_labeled, k, delta, normalize, monkeypatch)
     X, labeled = rng.standard_normal((n, d)), rng.standard_normal((n_labeled, d))
     strategy = ProbCover(delta=delta, normalize=normalize, random_state=0)
     query_idx, scores = strategy.select(Plain(), X, k, X_training=labeled, y_training=np.zeros(n_labeled, int))
-    Z, L = (unit(X), unit(labeled)) if normalize else (X, labeled)
+    check(query_idx, scores, *((unit(X), unit(labeled)) if normalize else (X, labeled)), delta)
+
+
+def check(query_idx, scores, Z, L, delta):
+    """Each pick newly covers as many as any other could."""
+    n = len(Z)
     covers = np.array([[np.linalg.norm(a - b) < delta for b in Z] for a in Z])
     covered = np.array([any(np.linalg.norm(z - a) < delta for a in L) for z in Z])
     for step, (pick, score) in enumerate(zip(query_idx, scores)):
         gains = [(covers[i] & ~covered).sum() for i in range(n) if i not in query_idx[:step]]
         assert score == max(gains) == (covers[pick] & ~covered).sum()
         covered |= covers[pick]
+
+
+@pytest.mark.parametrize("delta", [1.0, 2.0, 5.0])
+@pytest.mark.parametrize("d", [1, 2])
+def test_balls_are_open(d, delta):
+    """On a grid of whole numbers many samples lie at just the radius from each other, and from what is labelled."""
+    side = np.arange(7.0)
+    X = side[:, None] if d == 1 else np.array([[a, b] for a in side for b in side])
+    labeled = X[:1]
+    for seed in range(3):
+        strategy = ProbCover(delta=delta, normalize=False, random_state=seed)
+        query_idx, scores = strategy.select(Plain(), X, len(X), X_training=labeled, y_training=[0])
+        check(query_idx, scores, X, labeled, delta)
 
 
 @pytest.mark.parametrize("n", [2, 40])

@@ -3,6 +3,7 @@
 import copy
 import functools
 import pickle
+from typing import ClassVar
 
 import modAL.uncertainty
 import numpy as np
@@ -26,6 +27,7 @@ from skal.exceptions import PoolCapabilityError, SkalError
 from skal.learners import ActiveLearner
 from skal.meta import ActiveLearningClassifier
 from skal.nets import DeepClassifier
+from skal.rows import FeatureStore, row_keys
 from skal.strategies import (
     DECERN,
     UFFM,
@@ -39,8 +41,9 @@ from skal.strategies import (
     remove_similar,
     uffm_sampling,
 )
+from skal.strategies._parts._descriptors import Descriptor
 from skal.strategies._patra_bruzzone import first_of_each
-from skal.utils._store import FeatureStore
+from skal.testing import FakePool
 
 WRAPPERS = pytest.mark.parametrize("cls", [UFFM, PatraBruzzone])
 
@@ -601,3 +604,48 @@ def test_bad_parameters_of_uffm(params, digits):
         UFFM(**params).select(learner(UFFM(), digits), digits[0][60:], 5)
     with pytest.raises(TypeError, match=r"uffm_sampling has no parameter 'ratio'"):
         uffm_sampling(learner(UFFM(), digits), digits[0][60:], 5, ratio=2)
+
+
+def test_clusters_are_of_directions_whatever_their_length():
+    """Of two directions one sample each, though the longest descriptor is far from all others."""
+    fake = FakePool(
+        proba=[[0.5, 0.5], [0.51, 0.49], [0.52, 0.48], [0.53, 0.47], [1.0, 0.0]],
+        embeddings=[[1.0, 0.0], [100.0, 0.0], [0.0, 1.0], [0.0, 1.1], [1.0, 1.0]],
+    )
+    assert PatraBruzzone(sampling_ratio=2, random_state=0).select(fake, fake.X, 2)[0].tolist() == [0, 2]
+
+
+def test_a_descriptor_knows_a_pool_of_which_it_saw_half():
+    X = np.arange(12.0).reshape(6, 2)
+    descriptor = Descriptor(PCA(1), X[:4], 0, "A test")
+    assert descriptor.knows(row_keys(X[2:6]))
+    assert not descriptor.knows(row_keys(X[3:6]))
+    assert descriptor.knows(row_keys(X[:4]))
+
+
+class Seeds(QueryStrategy):
+    """Leaves the seed that it is given in a list of the class."""
+
+    seeds: ClassVar[list] = []
+    _parameter_constraints: ClassVar = {"random_state": ["random_state"]}
+
+    def __init__(self, *, random_state=None):
+        self.random_state = random_state
+
+    def _query(self, pool, n_instances, rng):
+        self.seeds.append(self.random_state)
+        return np.arange(n_instances), np.zeros(n_instances)
+
+
+def test_a_base_strategy_has_one_seed_in_a_run():
+    """What it keeps under its seed, such as an order, is found again in each round."""
+    X, y = load_digits(return_X_y=True)
+    Seeds.seeds.clear()
+    learner = ActiveLearner(LogisticRegression(max_iter=50), UFFM(Seeds(), random_state=3), X[:40], y[:40])
+    for _ in range(3):
+        idx, rows = learner.query(X[40:100], n_instances=4)
+        learner.teach(rows, y[40:100][idx])
+    assert len(set(Seeds.seeds)) == 1
+    learner.query(X[40:100], n_instances=4, random_state=4)
+    assert len(set(Seeds.seeds)) == 2
+    assert None not in Seeds.seeds

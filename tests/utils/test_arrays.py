@@ -34,3 +34,18 @@ def test_min_max():
 def test_class_means_of_an_empty_class_is_the_mean_of_all():
     X = np.array([[1.0, 0.0], [3.0, 2.0], [5.0, 7.0]])
     np.testing.assert_allclose(class_means(X, np.array([0, 0, 2]), 3), [[2, 1], [3, 3], [5, 7]])
+
+
+def test_top_k_draws_equals_uniformly():
+    scores = np.array([1.0, 0.0, 1.0, 2.0, 1.0, 1.0])
+    counts = np.zeros(6)
+    orders = set()
+    for seed in range(600):
+        chosen = top_k(scores, 3, np.random.default_rng(seed))
+        assert chosen[0] == 3
+        counts[chosen] += 1
+        orders.add(tuple(chosen.tolist()))
+    assert (counts[3], counts[1]) == (600, 0)
+    # 300 of each equal one, with a deviation of 12; and these in any order.
+    assert np.abs(counts[[0, 2, 4, 5]] - 300).max() < 60
+    assert len(orders) == 12

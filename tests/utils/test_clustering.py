@@ -117,3 +117,37 @@ def test_nearest_of_clusters(monkeypatch):
     assert sorted(nearest.tolist()) == sorted(
         min((i for i in range(40) if labels[i] == k), key=lambda i: expected[i]) for k in range(5)
     )
+
+
+class Draws:
+    """A generator whose `random` is a given number."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def random(self):
+        return self.number
+
+    def choice(self, values):
+        return values[0]
+
+
+def test_kmeans_plus_plus_picks_only_what_has_a_probability():
+    """A draw of 0 falls to the first vector that is not picked, and not to one at a distance of 0 before it."""
+    X = np.array([[5.0], [5.0], [4.0], [0.0]])
+    picks, values = kmeans_plus_plus(sq(X), lambda i: X @ X[i], 2, Draws(0.0))
+    assert picks.tolist() == [0, 2]
+    assert values.tolist() == [25.0, 1.0]
+    picks, _ = kmeans_plus_plus(sq(X), lambda i: X @ X[i], 2, Draws(np.nextafter(1, 0)))
+    assert picks.tolist() == [0, 3]
+
+
+def test_kmeans_plus_plus_stays_within_the_vectors_where_a_draw_is_rounded_up():
+    """Of the smallest numbers 0.9 times 3 is 3: past the last vector that has a probability."""
+    tiny = np.nextafter(0, 1)
+    sq_norms = np.array([0.0, 3 * tiny, tiny])
+    assert 0.9 * (3 * tiny) == 3 * tiny
+    inner = np.array([0.0, 3 * tiny, 2 * tiny])  # with the second: the third lies where it does, the first does not
+    picks, values = kmeans_plus_plus(sq_norms, lambda i: inner.copy(), 2, Draws(0.9))
+    assert picks.tolist() == [1, 0]
+    assert values.tolist() == [3 * tiny, 3 * tiny]

@@ -88,7 +88,11 @@ def test_combined_distances_in_blocks(monkeypatch):
 @pytest.mark.parametrize(
     ("X", "Y", "message"),
     [
-        ([1.0, 2.0], None, r"'X' of combined_distances must be a finite array of shape \(n, d\). Got shape \(2,\)"),
+        (
+            [1.0, 2.0],
+            None,
+            r"'X' of combined_distances must be a finite array of shape \(n, d\), not empty. Got shape \(2,\)",
+        ),
         ([[1.0, np.nan]], None, "with NaN or infinity"),
         ([[1.0]], [[1.0, 2.0]], "must have the same number of features. Got 1 and 2"),
         ([[]], None, "Got shape"),
@@ -208,3 +212,15 @@ def test_approximate_search_without_faiss(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r'pip install "skal\[neighbors\]"'):
         nearest_neighbors(clustered(300, 4, 2), 2, metric="combined", n_candidates=10, search="approximate")
+
+
+@pytest.mark.parametrize("metric", ["combined", "manhattan", "euclidean"])
+def test_equally_near_candidates_come_in_the_order_of_the_rows(metric):
+    """Ten places far apart, twelve copies at each, in any order: all distances to a row's neighbours are equal."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(100.0 * rng.integers(-50, 50, size=(10, 3)), 12, axis=0)[rng.permutation(120)]
+    found = nearest_neighbors(X, 5, metric=metric, n_candidates=20)
+    for i in range(120):
+        copies = [j for j in range(120) if j != i and (X[j] == X[i]).all()]
+        assert found.idx[i].tolist() == copies[:5]
+    assert (found.distances == 0).all()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ...rows import n_rows, take_rows
+from ...rows import n_rows, path_in, take_rows, wrap_advice
 from ...utils._arrays import blocks
 from .._data import image_tensor
 
@@ -131,6 +131,9 @@ def n_images(X: Any, owner: str) -> int:
         raise ValueError(f"X must be a list of images for {owner}. Got one image of shape {tuple(X.shape)}: pass [X].")
     if n == 0:
         raise ValueError(f"X must hold at least one image. Got an empty X for {owner}.")
+    path = path_in(X)
+    if path is not None:
+        raise TypeError(f"X must be images for {owner}. Got paths, such as {wrap_advice(path)}.")
     return n
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -11,18 +12,20 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skorch import NeuralNet
 from skorch.utils import to_device
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
 from ...exceptions import PoolCapabilityError, TrainingDivergedError
 from ...metrics import load_pycocotools, mean_average_precision, parse_targets, unique_labels
-from ...utils._compat import BatchNorm, plain_module, set_training
+from ...utils._compat import BatchNorm, HasMethods, Interval, StrOptions, plain_module, set_training
 from ...utils._torch import kept_modes, torch_rng
+from ...utils._validation import shown
 from .._backbone import channels_of, check_weights
-from .._labels import encode, match_classes, sorted_labels
+from .._labels import check_classes, encode, match_classes, sorted_labels
+from .._params import NET_CONSTRAINTS
 from .._repeatable import RepeatableNet
+from .._unchanged import unchanged_on_error
 from ._data import (
     CodedTarget,
     DetectionData,
@@ -79,8 +82,9 @@ class DeepDetector(RepeatableNet):
     detections_per_image : int >= 1 or None, default=None
         Boxes kept at most.
     invalid_boxes : {"skip", "error"}, default="skip"
-        What becomes of boxes in `y` without area, or outside their image (a Dataset's images are not compared): left
-        out, with a warning that counts them, or an error.
+        What becomes of single boxes in `y` without area, or outside their image (a Dataset's images are not compared):
+        left out, with a warning that counts them, or an error. Boxes that as a whole are of another form (fractions of
+        the image, (x, y, width, height), pixels of images of another size) are an error in any case.
     criterion : nn.Module class, default=SumOfLosses
         Called with the dict of losses that the module returns in training; returns a scalar.
     max_epochs : int, default=10
@@ -117,7 +121,8 @@ class DeepDetector(RepeatableNet):
     [0, 1], as torchvision's detectors expect them (they normalize by themselves); unsigned 8-bit integers are divided
     by 255.
     `y` is a list of dicts with "boxes" (n_boxes, 4), x1, y1, x2, y2 in pixels of the image, and "labels" (n_boxes,),
-    numbers or strings; an image without objects has no boxes, and is learned from, too. A Dataset of pairs
+    numbers (0 is a class like any other) or strings; an image without objects has no boxes, and is learned from, too.
+    Other entries ("difficult", "iscrowd") are read by `score` alone: all boxes are trained on. A Dataset of pairs
     (image, target) needs no `y`: it is read once before training, for the classes, and in training each image comes
     with the target of that very read, so that it may augment both.
 
@@ -160,6 +165,15 @@ class DeepDetector(RepeatableNet):
     (['boxes', 'labels', 'scores'], True)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **NET_CONSTRAINTS,
+        "weights": [str, os.PathLike, HasMethods("get_state_dict"), None],
+        "weights_backbone": [str, HasMethods("get_state_dict"), None],
+        "score_threshold": [Interval(Real, 0, 1, closed="both"), None],
+        "nms_threshold": [Interval(Real, 0, 1, closed="both"), None],
+        "detections_per_image": [Interval(Integral, 1, None, closed="left"), None],
+        "invalid_boxes": [StrOptions({"skip", "error"})],
+    }
     _collate: ClassVar[Callable[..., Any] | None] = staticmethod(collate)
     # Labels of the module's outputs 1, 2, ...; the module's number of outputs.
     classes_inferred_: NDArray | None
@@ -216,36 +230,20 @@ class DeepDetector(RepeatableNet):
         return self._known_classes(None)
 
     def _check_params(self) -> None:
-        self._check_random_state()
+        super()._check_params()
         name = type(self).__name__
         check_weights(self.weights, self.module, owner=name, kind="detector")
         if self.weights_backbone is not None and not isinstance(self.module, str):
             raise ValueError(
                 f"The 'weights_backbone' parameter of {name} must be None, unless 'module' is the name of a "
-                f"torchvision detector. Got {self.weights_backbone!r} instead."
+                f"torchvision detector. Got {shown(self.weights_backbone)} instead."
             )
         if self.weights_backbone is not None and self.weights is not None:
             raise ValueError(
                 f"The 'weights_backbone' parameter of {name} must be None where 'weights' gives the whole detector's. "
-                f"Got {self.weights_backbone!r} instead."
+                f"Got {shown(self.weights_backbone)} instead."
             )
-        if self.classes is not None and len(self.classes) == 0:
-            raise ValueError(f"The 'classes' parameter of {name} must be None or list labels. Got no label.")
-        if self.invalid_boxes not in ("skip", "error"):
-            raise ValueError(
-                f"The 'invalid_boxes' parameter of {name} must be 'skip' or 'error'. "
-                f"Got {self.invalid_boxes!r} instead."
-            )
-        for parameter in ("score_threshold", "nms_threshold"):
-            value = getattr(self, parameter)
-            if value is not None and not (isinstance(value, Real) and 0 <= float(value) <= 1):
-                raise ValueError(f"The {parameter!r} parameter of {name} must be in [0, 1]. Got {value!r} instead.")
-        most = self.detections_per_image
-        if most is not None and not (isinstance(most, Integral) and int(most) >= 1):
-            raise ValueError(
-                f"The 'detections_per_image' parameter of {name} must be None or an integer of 1 or more. "
-                f"Got {self.detections_per_image!r} instead."
-            )
+        check_classes(self.classes, name)
 
     def initialize(self) -> DeepDetector:
         """Build the module and the optimizer anew, with weights from `random_state`."""
@@ -343,7 +341,7 @@ class DeepDetector(RepeatableNet):
         n = n_images(X, name)
         pairs = y is None and isinstance(X, Dataset)
         if pairs:
-            with self._seeded(0):
+            with unchanged_on_error(self), self._seeded(0):
                 y = dataset_targets(X)
         targets = parse_targets(y, n, invalid_boxes=self.invalid_boxes, sizes=image_sizes(X))
         labels = unique_labels(targets.labels) if classes is None else sorted_labels(classes, "classes")
@@ -357,7 +355,7 @@ class DeepDetector(RepeatableNet):
                 self.initialize()
             if self.__dict__.get("classes_inferred_") is None:
                 self.classes_inferred_ = labels
-            coded = [self._coded(boxes, part) for boxes, part in zip(*targets)]
+            coded = [self._coded(boxes, part) for boxes, part in zip(targets.boxes, targets.labels)]
             channels = channels_of(self.module_)
             largest = check_images(X, channels)
             if largest > 16:
@@ -369,7 +367,7 @@ class DeepDetector(RepeatableNet):
             with self._seeded(1 + len(self.history)):
                 code = self._code_one if pairs else None
                 data = DetectionData(X, channels, targets=None if pairs else coded, code=code)
-                NeuralNet.partial_fit(self, data, None, **fit_params)
+                self._train_loop(data, None, **fit_params)
         self.__dict__.pop("wanted_", None)
         return self
 
@@ -381,8 +379,9 @@ class DeepDetector(RepeatableNet):
     def _code_one(self, target: Any) -> CodedTarget:
         """A target that a Dataset gives in training; `fit` has warned of the boxes that are left out."""
         invalid: Literal["ignore", "error"] = "error" if self.invalid_boxes == "error" else "ignore"
-        boxes, labels = parse_targets([target], 1, invalid_boxes=invalid, name="targets")
-        return self._coded(boxes[0], labels[0])
+        # An augmentation may well leave a sliver of a box.
+        targets = parse_targets([target], 1, invalid_boxes=invalid, form="any", name="targets")
+        return self._coded(targets.boxes[0], targets.labels[0])
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Nothing: `fit` has checked the data."""
@@ -519,7 +518,7 @@ class DeepDetector(RepeatableNet):
         """
         # Before the work of predicting.
         load_pycocotools()
-        parse_targets(y, n_images(X, type(self).__name__), invalid_boxes="ignore")
+        parse_targets(y, n_images(X, type(self).__name__), invalid_boxes="ignore", sizes=image_sizes(X))
         return mean_average_precision(y, self.predict(X))
 
     def _check_ready(self, X: Any) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...utils._validation import shown
 from .._backbone import fresh_module, load_weights, named_weights, weights_file
 
 __all__ = [
@@ -45,7 +46,7 @@ def build_detector(
     """A fresh detector of `n_outputs` classes, background included (its own number where None)."""
     if isinstance(module, str):
         return _torchvision_detector(module, weights, weights_backbone, n_outputs, dict(kwargs))
-    built = fresh_module(module, n_outputs, kwargs)
+    built = fresh_module(module, n_outputs, kwargs, OWNER)
     path = weights_file(weights)
     if path is not None:
         load_weights(built, path, None if n_outputs is None else _head(built), OWNER)
@@ -65,7 +66,7 @@ def _torchvision_detector(
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names
         raise ValueError(
             f"The 'module' parameter of {OWNER} must be an nn.Module or the name of a torchvision detector, such as "
-            f"{', '.join(map(repr, close))}. Got {name!r} instead."
+            f"{', '.join(map(repr, close))}. Got {shown(name)} instead."
         )
     n_outputs = kwargs.pop("num_classes", n_outputs)
     path = weights_file(weights)
@@ -79,7 +80,7 @@ def _torchvision_detector(
                 raise
             raise ValueError(
                 f"The 'weights_backbone' parameter of {OWNER} must be None, 'DEFAULT' or the name of weights of the "
-                f"backbone of {name}. Got {weights_backbone!r} instead."
+                f"backbone of {name}. Got {shown(weights_backbone)} instead."
             ) from error
         if path:
             # Where nobody asks for a width, the file's must be the model's.
@@ -132,7 +133,7 @@ def set_thresholds(module: nn.Module, values: dict[str, Any], own: dict[str, Any
         elif value is not None:
             raise ValueError(
                 f"The {name!r} parameter of {OWNER} must be None for {type(module).__name__}, which has no such "
-                f"threshold. Got {value!r} instead."
+                f"threshold. Got {shown(value)} instead."
             )
 
 

@@ -21,7 +21,10 @@ from ...utils._arrays import blocks, l2_normalize, top_k
 from ...utils._compat import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from ...utils._random import make_generator, sklearn_seed
 from ...utils._torch import torch_rng
+from ...utils._validation import shown
 from .._backbone import build_module, check_weights
+from .._params import check_device
+from .._unchanged import unchanged_on_error
 from ._feature_maps import Preparation, check_layers, common_size, feature_maps, map_sizes, smallest_map
 
 __all__ = ["FusionDescriptor"]
@@ -194,6 +197,12 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         validate_parameter_constraints(
             self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
         )
+        check_device(self.device, type(self).__name__)
+        with unchanged_on_error(self):
+            self._fit(X)
+        return self
+
+    def _fit(self, X: Any) -> None:
         layers = [self.layers] if isinstance(self.layers, str) else list(self.layers)
         if not layers or len(set(layers)) != len(layers):
             raise ValueError(f"The 'layers' of FusionDescriptor must be distinct names, one or more. Got {layers}.")
@@ -222,7 +231,6 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.image_size_ = preparation.size
         self.channel_variances_, self.pca_ = variances, pca
         self._n_features_out = length if pca is None else self.n_components
-        return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """Descriptors of unit length.
@@ -262,7 +270,7 @@ class FusionDescriptor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if len(size) != 2 or not all(sides):
             raise ValueError(
                 "The 'image_size' parameter of FusionDescriptor must be None, an int of 1 or more or a pair of them. "
-                f"Got {self.image_size!r} instead."
+                f"Got {shown(self.image_size)} instead."
             )
         return int(size[0]), int(size[1])
 

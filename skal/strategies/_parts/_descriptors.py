@@ -9,8 +9,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ...rows import row_keys, take_rows
-from ...utils._store import FeatureStore
+from ...models import interrupts_pass
+from ...rows import FeatureStore, row_keys, take_rows
 
 __all__ = ["Descriptor", "descriptors_of"]
 
@@ -36,7 +36,8 @@ class Descriptor:
     """
 
     def __init__(self, transformer: Any, X: Any, seed: int, by: str) -> None:
-        self._fitted = _seeded_clone(transformer, seed).fit(X)
+        with interrupts_pass():
+            self._fitted = _seeded_clone(transformer, seed).fit(X)
         self._seen = np.sort(_numbers(row_keys(X)))
         self._by = by
         self._store = FeatureStore()
@@ -68,13 +69,14 @@ class Descriptor:
 def descriptors_of(pool: Any, idx: NDArray[Any], transformer: Any, seed: int, by: str) -> NDArray:
     """Descriptors `(len(idx), d)` of samples of a pool; the fitted transformer is kept in the pool's memory.
 
-    It is fitted anew where its parameters have changed, or more than half of the rows asked for are new to it.
+    It is fitted on the whole pool, also where a part of it is asked for, and anew where its parameters have changed, or
+    more than half of the rows asked for are new to it.
     """
     keys = row_keys(take_rows(pool.X, idx))
     descriptor = pool.memory.recall(
         f"descriptor of {by}",
         _params(transformer),
-        lambda: Descriptor(transformer, pool.X, seed, by),
+        lambda: Descriptor(transformer, pool.whole.X, seed, by),
         serves=lambda known: known.knows(keys),
     )
     return descriptor.of(pool.X, idx, keys)

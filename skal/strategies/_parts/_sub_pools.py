@@ -15,8 +15,10 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from ...base import requirement
-from ...rows import row_keys, stack_rows
+from ...models import interrupts_pass
+from ...rows import numbers_of, row_keys, stack_rows
 from ...utils._arrays import blocks, l2_normalize
+from ...utils._validation import shown
 
 __all__ = [
     "SubPoolMixin",
@@ -68,13 +70,14 @@ def cluster_distance_difference(X: ArrayLike, centers: ArrayLike) -> NDArray[np.
     >>> cluster_distance_difference(X, [[0, 0], [4, 0]])
     array([4., 2., 0., 3., 0.])
     """
-    features: NDArray = np.asarray(X)
-    means: NDArray = np.asarray(centers, dtype=np.float64)
-    if features.ndim != 2 or means.ndim != 2 or features.shape[1] != means.shape[1]:
+    features, means = numbers_of(X), numbers_of(centers)
+    shapes = ["no numbers" if array is None else array.shape for array in (features, means)]
+    if features is None or means is None or not features.ndim == means.ndim == 2 or shapes[0][1] != shapes[1][1]:
         raise ValueError(
             "X and centers of cluster_distance_difference must have shapes (n, d) and (k, d). "
-            f"Got {features.shape} and {means.shape}."
+            f"Got {shapes[0]} and {shapes[1]}."
         )
+    means = means.astype(np.float64)
     if len(means) < 2:
         raise ValueError(f"cluster_distance_difference needs at least two centers. Got {len(means)}.")
     # Distances do not change with the origin; one amid the centres keeps the squares, and their rounding, small.
@@ -147,7 +150,7 @@ def sub_pool_bounds(
     """
     for name, value, lowest in (("round", round, 0), ("n_samples", n_samples, 1), ("n_rounds", n_rounds, 1)):
         if not isinstance(value, Integral) or isinstance(value, bool):
-            raise TypeError(f"The {name!r} of sub_pool_bounds must be an integer. Got {value!r} instead.")
+            raise TypeError(f"The {name!r} of sub_pool_bounds must be an integer. Got {shown(value)} instead.")
         if value < lowest:
             raise ValueError(f"The {name!r} of sub_pool_bounds must be at least {lowest}. Got {value} instead.")
     if round >= n_rounds:
@@ -156,10 +159,10 @@ def sub_pool_bounds(
             f"Got {round} instead."
         )
     if not isinstance(beta, Real) or not 0 < beta < np.inf:
-        raise ValueError(f"The 'beta' of sub_pool_bounds must be a float in (0.0, inf). Got {beta!r} instead.")
-    if indexing not in ("paper", "repository"):
+        raise ValueError(f"The 'beta' of sub_pool_bounds must be a float in (0.0, inf). Got {shown(beta)} instead.")
+    if not isinstance(indexing, str) or indexing not in ("paper", "repository"):
         raise ValueError(
-            f"The 'indexing' of sub_pool_bounds must be 'paper' or 'repository'. Got {indexing!r} instead."
+            f"The 'indexing' of sub_pool_bounds must be 'paper' or 'repository'. Got {shown(indexing)} instead."
         )
     share = n_samples / n_rounds
     if round == 0:
@@ -223,7 +226,8 @@ def fit_clone(pretext: Any, X: Any) -> Any:
     """A fitted clone of `pretext`; what is frozen is fitted already."""
     twin = clone(pretext, safe=False)
     # FrozenEstimator's fit, which does nothing, is the only one that insists on a y.
-    return twin if isinstance(twin, FrozenEstimator) else twin.fit(X)
+    with interrupts_pass():
+        return twin if isinstance(twin, FrozenEstimator) else twin.fit(X)
 
 
 class SubPoolMixin:
@@ -293,7 +297,9 @@ class SubPoolMixin:
 
     def _find_run(self, pool: Any, n_classes: int | None) -> tuple[_Run, NDArray[np.int64], int]:
         """The run that these samples belong to, begun if there is none, the pool's places in its order, the cycle."""
-        owner, keys = type(self).__name__, row_keys(pool.X)
+        owner, whole = type(self).__name__, pool.whole
+        # The order is that of the whole pool, also where a part of it is to choose from.
+        keys = row_keys(whole.X)
         if not pool.memory.keeps:
             _tell_once(pool, owner)
 
@@ -307,16 +313,17 @@ class SubPoolMixin:
         }
 
         def begin() -> _Run:
-            values = self._order_by(_all_samples(pool), pool, n_classes)
-            return _Run(all_keys(), np.asarray(values, dtype=np.float64), pool)
+            values = self._order_by(_all_samples(whole), whole, n_classes)
+            return _Run(all_keys(), np.asarray(values, dtype=np.float64), whole)
 
         # Later on the labelled data may hold samples of other origin, adversarial copies for example.
         begins = all_keys() if pool.counts_rounds and pool.round == 0 else None
         run = pool.memory.recall(owner, settings, begin, serves=lambda known: known.serves(keys, begins))
-        sizes = self._sizes(pool, run)
+        sizes = self._sizes(whole, run)
+        keys = keys if pool is whole else row_keys(pool.X)
         places = np.fromiter(map(run.places.__getitem__, keys), dtype=np.int64, count=len(keys))
         places = len(run.values) - 1 - places if self._descending else places
-        return run, places, run.cycle(pool, sizes)
+        return run, places, run.cycle(whole, sizes)
 
     def _sizes(self, pool: Any, run: _Run) -> tuple[tuple[int, int], ...]:
         """Sizes of labelled data and pool in the queries of a run, this one's among them."""

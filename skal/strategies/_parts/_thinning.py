@@ -19,11 +19,11 @@ from ...utils._arrays import top_k
 from ...utils._random import sklearn_seed
 from ._descriptors import descriptors_of
 
-__all__ = ["ThinningStrategy", "most_uncertain"]
+__all__ = ["ThinningStrategy", "most_uncertain", "strategy_of"]
 
 
-def _base_of(base_strategy: Any) -> Any:
-    """The strategy that ranks, as an object, also where it is given as its function twin; None for other functions."""
+def strategy_of(base_strategy: Any) -> Any:
+    """A strategy as an object, also where it is given as its function twin; None for other functions."""
     base, keywords = _unwrapped(base_strategy)
     params = {name: value for name, value in keywords.items() if name != "n_instances"}
     if hasattr(base, "strategy_class"):
@@ -35,7 +35,7 @@ def _base_of(base_strategy: Any) -> Any:
 
 def _needs(strategy: Any) -> tuple[str, ...]:
     """What the base strategy needs, and embeddings where these are matched."""
-    base = _base_of(strategy.base_strategy)
+    base = strategy_of(strategy.base_strategy)
     needed = ("proba",) if strategy.base_strategy is None else () if base is None else base.requires
     return needed if strategy.descriptor is not None else tuple(dict.fromkeys((*needed, "embeddings")))
 
@@ -60,7 +60,7 @@ class ThinningStrategy(QueryStrategy):
         """Positions of `n_instances` of the candidates, ascending, given their descriptors, best ranked first."""
 
     def _require(self, pool: PoolView) -> None:
-        base = _base_of(self.base_strategy)
+        base = strategy_of(self.base_strategy)
         if base is not None:
             # In its own name.
             base._require(pool)
@@ -84,7 +84,14 @@ class ThinningStrategy(QueryStrategy):
 
 
 def most_uncertain(
-    base_strategy: Any, pool: Any, n: int, rng: np.random.Generator, by: str, *, random_state: Any = None
+    base_strategy: Any,
+    pool: Any,
+    n: int,
+    rng: np.random.Generator,
+    by: str,
+    *,
+    parameter: str = "base_strategy",
+    random_state: Any = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Positions and scores of the `n` samples that `base_strategy` would query, most uncertain first.
 
@@ -98,7 +105,9 @@ def most_uncertain(
     n : int in [1, len(pool)]
     rng : Generator
     by : str
-        Who asks, for messages.
+        Who asks, for messages, and to find the seed again.
+    parameter : str, default="base_strategy"
+        What the strategy is called there.
     random_state : int, RandomState or None, default=None
         What `rng` was made from; with another one the strategy gets another seed.
 
@@ -114,20 +123,20 @@ def most_uncertain(
         return idx, scores[idx]
     if isinstance(base_strategy, type):
         raise TypeError(
-            f"The 'base_strategy' parameter of {by} must be a strategy or a query function. "
+            f"The {parameter!r} parameter of {by} must be a strategy or a query function. "
             f"Got the class {base_strategy.__name__} instead: call it."
         )
-    base = _base_of(base_strategy)
+    base = strategy_of(base_strategy)
     if base is not None:
         # The same seed in every round of a run, so that what a strategy remembers by it, such as an order, stays.
         drawn = sklearn_seed(rng)
         settings = {"base": type(base).__name__, "random_state": random_state}
-        seed = pool.memory.recall(f"seed of {by}'s base", settings, lambda: drawn)
+        seed = pool.memory.recall(f"seed of {by}'s {parameter}", settings, lambda: drawn)
         return _seeded(base, seed).select(pool, pool.X, n)
     function, keywords = _unwrapped(base_strategy)
     if hasattr(function, "select"):
         return function.select(pool, pool.X, n, **keywords)
-    return _ask(base_strategy, function, pool, n, by)
+    return _ask(base_strategy, function, pool, n, f"{parameter.replace('_', ' ')} of {by}")
 
 
 def _seeded(strategy: Any, seed: int) -> Any:
@@ -146,7 +155,7 @@ def _unwrapped(strategy: Any) -> tuple[Any, dict[str, Any]]:
     return strategy, keywords
 
 
-def _ask(query: Any, function: Any, pool: Any, n: int, by: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _ask(query: Any, function: Any, pool: Any, n: int, which: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     answer = query(pool.classifier, pool.X, n_instances=n)
     # modAL 0.4.2 returns pairs (positions, scores), 0.4.1 positions.
     pair = isinstance(answer, tuple) and len(answer) == 2
@@ -156,8 +165,7 @@ def _ask(query: Any, function: Any, pool: Any, n: int, by: str) -> tuple[NDArray
         got = f"{len(np.unique(idx))} of them" if valid else f"{idx.dtype} of shape {idx.shape}"
         name = getattr(function, "__name__", type(function).__name__)
         raise ValueError(
-            f"The base strategy of {by} must return {n} unique positions in a pool of {len(pool)}. "
-            f"{name} returned {got}."
+            f"The {which} must return {n} unique positions in a pool of {len(pool)}. {name} returned {got}."
         )
     scores = _modal_uncertainty(function, pool, idx)
     if scores is None and pair:

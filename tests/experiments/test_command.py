@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from sklearn.datasets import make_classification
 
-import skal.experiments._cli as cli
+import skal.experiments.command as command
 from skal import __version__
-from skal.experiments._cli import main
+from skal.cli import main
 
 SIZES = ["--n-initial", "5", "--n-queries", "2", "--n-instances", "3", "--seeds", "2", "--n-jobs", "1"]
 
@@ -92,7 +92,7 @@ def test_without_matplotlib_it_says_so_and_goes_on(table, tmp_path, capsys, monk
     def no_plot(self, path):
         raise ImportError('Install it with: pip install "skal[plot]"')
 
-    monkeypatch.setattr(cli.Comparison, "plot", no_plot)
+    monkeypatch.setattr(command.Comparison, "plot", no_plot)
     out = tmp_path / "results"
     assert main(["compare", "--data", table, *SIZES, "--out", str(out), "--strategies", "margin"]) == 0
     printed = capsys.readouterr()
@@ -104,19 +104,19 @@ def test_without_matplotlib_it_says_so_and_goes_on(table, tmp_path, capsys, monk
     ("arguments", "message"),
     [
         ([], "required"),
-        (["compar"], "invalid choice"),
+        (["compar"], "there is no command 'compar'; did you mean compare?"),
         (["compare", "--n-quries", "3"], "unrecognized arguments: --n-quries"),
         (["compare", "--n-queries", "many"], "invalid int value: 'many'"),
         (
             ["compare", "--strategies", "Entropi"],
-            "unknown strategy Entropi. Choose from BADGE",
+            "unknown strategy Entropi (did you mean EntropySampling?). Choose from BADGE",
         ),
         (["compare", "--seeds", "a"], "--seeds must be a count of at least 1"),
         (["compare", "--seeds", "0"], "--seeds must be a count of at least 1"),
         (["compare", "--seeds", "1,1"], "--seeds must be a count of at least 1"),
         (["compare", "--n-jobs", "0"], "--n-jobs must be a number of processes"),
         (["compare", "--data", "nowhere"], "Got 'nowhere', which does not exist"),
-        (["compare", "--n-initial", "1"], "'n_initial' of compare must be an integer >= 2"),
+        (["compare", "--n-initial", "1"], "--n-initial must be an integer >= 2. Got 1"),
         (["compare", "--n-instances", "1000"], "must fit into the pool"),
     ],
 )
@@ -156,9 +156,9 @@ def test_other_settings_in_the_same_folder(table, tmp_path, capsys):
 
 def test_a_failing_run_is_one_line_and_code_1(table, tmp_path, capsys, monkeypatch):
     def fail(*args, **kwargs):
-        raise cli.RunError("MarginSampling with seed 0 failed: ValueError: so.")
+        raise command.RunError("MarginSampling with seed 0 failed: ValueError: so.")
 
-    monkeypatch.setattr(cli, "compare", fail)
+    monkeypatch.setattr(command, "compare", fail)
     assert main(["compare", "--data", table, *SIZES, "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("skal compare: MarginSampling with seed 0 failed: ValueError: so.")
 
@@ -167,7 +167,7 @@ def test_a_failing_run_is_one_line_and_code_1(table, tmp_path, capsys, monkeypat
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_ctrl_c_exits_with_130_and_keeps_finished_runs(table, tmp_path, n_jobs):
     out = tmp_path / "results"
-    command = [sys.executable, "-m", "skal.experiments._cli", "compare", "--data", table, "--out", str(out)]
+    command = [sys.executable, "-m", "skal", "compare", "--data", table, "--out", str(out)]
     sizes = ["--n-initial", "10", "--n-queries", "20", "--n-instances", "2", "--seeds", "500"]
     process = subprocess.Popen(
         [*command, *sizes, "--n-jobs", str(n_jobs)],

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from skal.utils._gradients import pseudo_label_errors
+from skal.strategies._parts._gradients import pseudo_label_errors
 
 
 def test_equals_autograd():

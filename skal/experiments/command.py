@@ -1,74 +1,46 @@
-"""The command `skal`: see active learning strategies compared before writing any code."""
+"""The command `skal compare`: see active learning strategies compared before writing any code."""
+
+from __future__ import annotations
 
 import argparse
+import difflib
+import inspect
+import re
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 from sklearn.base import BaseEstimator
 
 from .. import strategies as catalogue
-from .._version import __version__
 from ..base import QueryStrategy
+from ..utils._files import write_atomically
 from ._comparison import Comparison
 from ._data import BUNDLED, LoadedData, load_data
 from ._models import demo_estimator
+from ._plan import Plan, check_data, check_plan
 from ._run import RunError, compare
 
-__all__ = ["main"]
+__all__ = ["add_arguments", "run"]
 
 BASELINES = ("RandomSampling", "EntropySampling")
 METHODS = ("DECERN", "BAL", "UFFM", "DM2")
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line and exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+# Parameters of `compare` that are options of the command, too.
+SIZES = ("n_initial", "n_instances", "n_queries", "pool_size")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    argv : sequence of str, default=None
-        Arguments without the program's name; `None` takes the process's own.
-
-    Returns
-    -------
-    int
-        Exit code: 0, 1 when a run failed, 2 for bad arguments or data, 130 when interrupted.
-    """
-    try:
-        args = _parser().parse_args(argv)
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    try:
-        return _compare(args)
-    except KeyboardInterrupt:
-        return _fail(
-            f"interrupted. Finished runs are kept in {args.out}; the same command goes on from there.",
-            code=130,
-        )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="skal", description="Active learning methods for scikit-learn, skorch and modAL.")
-    parser.add_argument("--version", action="version", version=f"skal {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="compare")
-    command = commands.add_parser(
-        "compare",
-        help="compare query strategies in simulated active learning",
-        description=(
-            "Compare query strategies: paired runs from the same splits, initial sets and model seeds, with "
-            "random sampling always among them. Prints a table and writes results.csv, summary.csv and "
-            "learning_curves.png."
-        ),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Describe the command and its options."""
+    command.description = (
+        "Compare query strategies: paired runs from the same splits, initial sets and model seeds, with random "
+        "sampling always among them. Prints a table and writes results.csv, summary.csv and learning_curves.png."
     )
+    command.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     command.add_argument(
         "--data",
         default="digits",
@@ -111,40 +83,82 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--n-jobs", type=int, default=-1, metavar="N", help="runs at the same time; -1: one per core")
     command.add_argument("--out", type=Path, default=Path("skal-results"), metavar="PATH", help="results folder")
-    return parser
 
 
-def _compare(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Run the command.
+
+    Returns
+    -------
+    int
+        Exit code: 0, 1 when a run failed, 2 for bad arguments, data or files.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        With the sentence that says what is kept, if it is interrupted.
+    """
     try:
-        strategies = _make_strategies(_split(args.strategies))
-        seeds = _parse_seeds(_split(args.seeds))
-        if args.n_jobs == 0:
-            raise ValueError("--n-jobs must be a number of processes, or -1 for one per core. Got 0.")
-        data = load_data(args.data, args.data_root, args.image_size)
-        estimator = demo_estimator(data.X, data.y)
-        _say(_describe(args, data, estimator, strategies, seeds))
-        found = compare(
-            strategies,
-            estimator,
-            *data,
-            n_initial=args.n_initial,
-            n_instances=args.n_instances,
-            n_queries=args.n_queries,
-            seeds=seeds,
-            pool_size=args.pool_size,
-            n_jobs=args.n_jobs,
-            out=args.out,
-            progress=True,
-        )
+        with _one_line_warnings():
+            return _run(args)
     except RunError as error:
         return _fail(f"{error} Finished runs are kept in {args.out}.", code=1)
     except (ValueError, OSError) as error:
         return _fail(str(error), code=2)
+    except KeyboardInterrupt as stop:
+        stop.args = (f"Finished runs are kept in {args.out}; the same command goes on from there.",)
+        raise
+
+
+def _run(args: argparse.Namespace) -> int:
+    strategies = _make_strategies(_split(args.strategies))
+    seeds = _parse_seeds(_split(args.seeds))
+    if args.n_jobs == 0:
+        raise ValueError("--n-jobs must be a number of processes, or -1 for one per core. Got 0.")
+    if not args.data.strip():
+        raise ValueError(f"--data must be {', '.join(BUNDLED)}, a folder or an .npz file. Got an empty text.")
+    if args.out.exists() and not args.out.is_dir():
+        raise ValueError(f"--out must be a folder, or one to be made. Got '{args.out}', which is a file.")
+    data = load_data(args.data, args.data_root, args.image_size)
+    sizes = {name: getattr(args, name) for name in SIZES}
+    _check_sizes(sizes, data, args.data)
+    estimator = demo_estimator(data.X, data.y)
+    _say(_describe(args, data, estimator, strategies, seeds))
+    found = compare(strategies, estimator, *data, **sizes, seeds=seeds, n_jobs=args.n_jobs, out=args.out, progress=True)
     return _report(found, args.out)
 
 
+def _check_sizes(sizes: dict[str, Any], data: LoadedData, name: str) -> None:
+    """What `compare` will check, in the words of the command: options, and the data by name."""
+    try:
+        check_plan(Plan(**sizes, test_size=0.25), check_data(*data))
+    except ValueError as error:
+        text = str(error).replace(" of compare", "")
+        for option in SIZES:
+            text = text.replace(f"'{option}'", f"--{option.replace('_', '-')}")
+        raise ValueError(re.sub(r"'(X|y|X_test|y_test)'", rf"'\1' of the data {name}", text)) from error
+
+
+@contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    """Warnings of ours are meant for whoever types the command: a sentence, without a line of code."""
+    usual = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], filename: str, *where: Any, **more: Any) -> None:
+        if category is UserWarning and Path(__file__).parents[1] in Path(filename).parents:
+            sys.stderr.write(f"skal compare: {' '.join(str(message).split())}\n")
+        else:
+            usual(message, category, filename, *where, **more)
+
+    warnings.showwarning = show  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual
+
+
 def _report(found: Comparison, out: Path) -> int:
-    found.summary().to_csv(out / "summary.csv")
+    write_atomically(out / "summary.csv", found.summary().to_csv(lineterminator="\n"))
     files = ["results.csv", "summary.csv"]
     try:
         found.plot(out / "learning_curves.png")
@@ -174,10 +188,14 @@ def _describe(
 
 
 def _strategy_classes() -> dict[str, type[QueryStrategy]]:
-    """The strategies that can be named, by class name: those for classifiers."""
+    """The strategies that can be named, by class name: those for classifiers that need no parameters."""
     found = {name: getattr(catalogue, name) for name in catalogue.__all__}
     classes = {name: obj for name, obj in found.items() if isinstance(obj, type) and issubclass(obj, QueryStrategy)}
-    return {name: cls for name, cls in classes.items() if "boxes" not in cls.requires}
+    return {name: cls for name, cls in classes.items() if "boxes" not in cls.requires and not _needs_parameters(cls)}
+
+
+def _needs_parameters(cls: type[QueryStrategy]) -> bool:
+    return any(param.default is param.empty for param in inspect.signature(cls).parameters.values())
 
 
 def _default_strategies() -> list[str]:
@@ -190,19 +208,24 @@ def _make_strategies(names: list[str]) -> list[QueryStrategy]:
     available = _strategy_classes()
     by_key = {_key(name): name for name in available}
     unknown = [name for name in names if _key(name) not in by_key]
-    if unknown:
-        raise ValueError(f"unknown strategy {', '.join(unknown)}. Choose from {', '.join(available)}.")
+    if not names or unknown:
+        raise ValueError(_no_strategy(unknown, by_key))
     # A dict drops what was named twice and keeps the order.
-    chosen = list(dict.fromkeys(["RandomSampling", *(by_key[_key(name)] for name in names)]))
-    made = []
-    for name in chosen:
-        try:
-            made.append(available[name]())
-        except TypeError as error:
-            raise ValueError(
-                f"strategy {name} needs parameters ({error}). Use skal.experiments.compare in Python for it."
-            ) from error
-    return made
+    chosen = dict.fromkeys(["RandomSampling", *(by_key[_key(name)] for name in names)])
+    return [available[name]() for name in chosen]
+
+
+def _no_strategy(unknown: list[str], by_key: dict[str, str]) -> str:
+    choice = f"Choose from {', '.join(by_key.values())}."
+    if not unknown:
+        return f"--strategies must name at least one strategy. {choice}"
+    others = {_key(name): name for name in catalogue.__all__ if isinstance(getattr(catalogue, name), type)}
+    if _key(unknown[0]) in others:
+        name = others[_key(unknown[0])]
+        return f"strategy {name} cannot run in this command; use skal.experiments.compare in Python for it. {choice}"
+    near = [difflib.get_close_matches(_key(name), by_key, n=1, cutoff=0.5) for name in unknown]
+    hints = [f"{name} (did you mean {by_key[found[0]]}?)" if found else name for name, found in zip(unknown, near)]
+    return f"unknown strategy {', '.join(hints)}. {choice}"
 
 
 def _key(name: str) -> str:
@@ -236,7 +259,3 @@ def _say(text: str) -> None:
 def _fail(message: str, code: int) -> int:
     sys.stderr.write(f"skal compare: {' '.join(message.split())}\n")
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
