@@ -8,19 +8,24 @@ import warnings
 import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from .._version import __version__
 from ..exceptions import JournalError, JournalLockedError
 from ..utils._files import FileLock, LockHeldError, sync_folder, write_atomically
-from ._events import VERSION, Id, as_ids, as_value, exploded, line_of, read_lines, same_value
+from ..utils._validation import shown
+from ._answers import Id, as_ids, pairs_of, same_value
+from ._events import COLUMNS, VERSION, exploded, line_of, read_lines
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["LabelJournal"]
+
+_FLAGS = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
 class _Answer(NamedTuple):
@@ -62,14 +67,20 @@ class LabelJournal:
     JournalError
         The file is no journal, is of a newer version of skal, or cannot be read or written.
 
+    Warns
+    -----
+    UserWarning
+        Lines were damaged; it says how many, and where they are kept.
+
     Notes
     -----
     A lock of the operating system on `<path>.lock` keeps a second writer out. It ends with `close`, with the object
-    and with the process, however that dies; host and process in the file only tell who has it. Ids are str or int and
-    come back as they went in; values are any JSON scalar (for a detector: a dict of pixel `boxes` and `labels`).
+    and with the process, however that dies; host and process in the file only tell who has it. A forked process has no
+    part in it: there the journal is closed. Ids are str or int and come back as they went in; values are any JSON
+    scalar (for a detector: a dict of pixel `boxes` and `labels`).
 
-    Cost: a call appends its lines with one write each and, with `durable`, one `fsync` for all of them; opening reads
-    the file once, about 10 microseconds an event.
+    Cost: a call appends its lines with one write each and, with `durable`, one `fsync` for all of them; `undo` goes
+    through all answers; opening reads the file once, about 10 microseconds an event. Labels and answers are in memory.
 
     Examples
     --------
@@ -89,26 +100,31 @@ class LabelJournal:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, durable: bool = True) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"The 'path' parameter of LabelJournal must be a str or a path. Got {shown(path)} instead.")
         if not isinstance(durable, bool):
-            raise TypeError(f"The 'durable' parameter of LabelJournal must be a bool. Got {durable!r} instead.")
+            raise TypeError(f"The 'durable' parameter of LabelJournal must be a bool. Got {shown(durable)} instead.")
         self.path = Path(path)
         self.durable = durable
-        self._calls = threading.RLock()
-        if not self.path.absolute().parent.is_dir():
-            raise JournalError(f"The folder of the journal '{self.path}' does not exist.")
-        if self.path.is_dir():
+        # Behind links, so that there is one lock for one file, and a repair leaves the links.
+        self._place = self.path.resolve()
+        if not os.path.isdir(self._place.parent):
+            raise JournalError(f"The folder of the journal '{self.path}' does not exist, or cannot be read.")
+        if os.path.isdir(self._place):
             raise JournalError(f"The journal '{self.path}' must be a file. Got a folder.")
+        self._calls = threading.RLock()
+        self._owner = os.getpid()
         lock = self._locked()
         try:
-            is_new = not self.path.exists()
-            self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-            self._finalizer = weakref.finalize(self, _release, self._file, lock)
+            is_new = not self._place.exists()
+            self._file = os.open(self._place, _FLAGS | os.O_CREAT, 0o666)
         except OSError as error:
             lock.close()
             raise JournalError(f"The journal '{self.path}' cannot be opened: {error.strerror}.") from error
+        self._finalizer = weakref.finalize(self, _release, self._file, lock)
         try:
             if is_new and durable:
-                sync_folder(self.path.absolute().parent)
+                sync_folder(self._place.parent)
             self._read(repair=True)
         except BaseException:
             self.close()
@@ -116,9 +132,11 @@ class LabelJournal:
 
     def _locked(self) -> FileLock:
         try:
-            return FileLock(self.path.with_name(f"{self.path.name}.lock"))
+            return FileLock(self._place.with_name(f"{self._place.name}.lock"))
         except LockHeldError as error:
-            raise JournalLockedError(f"The journal '{self.path}' is in use, {error}.") from error
+            raise JournalLockedError(
+                f"The journal '{self.path}' is in use: it is {error}. Close it there first."
+            ) from error
         except OSError as error:
             raise JournalError(f"The journal '{self.path}' cannot be locked: {error.strerror}.") from error
 
@@ -126,11 +144,13 @@ class LabelJournal:
 
     def labels(self) -> dict[Id, Any]:
         """The label of each id that has one, in the order of labelling; a corrected one keeps its place."""
-        return dict(self._labels)
+        with self._calls:
+            return dict(self._labels)
 
     def skipped(self) -> set[Id]:
         """The ids that were skipped and have no label."""
-        return set(self._skipped)
+        with self._calls:
+            return set(self._skipped)
 
     def state_of(self, one: Id) -> tuple[str, Any]:
         """("label", value), ("skip", None) or ("", None) of an id."""
@@ -144,16 +164,16 @@ class LabelJournal:
         Returns
         -------
         DataFrame
-            Columns `seq`, `event`, `id`, `value`, `by`, `strategy`, `model`, `undone` (of an undo: the sequence
-            numbers that it takes back) and `time` (UTC).
+            Columns `seq` (int64), `event`, `id`, `value`, `by`, `strategy`, `model`, `undone` (of an undo: the
+            sequence numbers that it takes back), all objects, and `time` (UTC).
         """
         import pandas as pd
 
-        columns = ["seq", "event", "id", "value", "by", "strategy", "model", "undone", "time"]
         with self._calls:
-            found = read_lines(self.path.read_bytes(), str(self.path))
-        frame = pd.DataFrame(list(exploded(found.events)), columns=columns, dtype=object)
-        return frame.assign(seq=frame["seq"].astype("int64"), time=pd.to_datetime(frame["time"], utc=True))
+            found = read_lines(self._content(), str(self.path))
+        frame = pd.DataFrame(list(exploded(found.events)), columns=COLUMNS, dtype=object)
+        time = pd.to_datetime(frame["time"], utc=True, format="ISO8601")
+        return frame.assign(seq=frame["seq"].astype("int64"), time=time)
 
     def __len__(self) -> int:
         """The number of labels."""
@@ -166,9 +186,9 @@ class LabelJournal:
     # -- what happens --------------------------------------------------------------------------------------------
 
     def open(self, **settings: Any) -> None:
-        """Note what the journal is about, such as `classes`; once, before all else."""
+        """Note what the journal is about, such as `classes`, before all else."""
         with self._calls:
-            self._append([{"event": "open", "version": VERSION, "skal": __version__, **settings}])
+            self._append([{**_opening(), **settings}])
 
     def query(self, ids: Any, **about: Any) -> list[Id]:
         """Note that labels of `ids` are asked for, with whatever tells how they were chosen (`strategy`, `model`)."""
@@ -201,7 +221,7 @@ class LabelJournal:
         JournalError
             The disk did not take it; then none of the ids has a new label.
         """
-        pairs = _pairs(ids, values, "label")
+        pairs = pairs_of(ids, values, "label")
         with self._calls:
             new = []
             for one, value in pairs:
@@ -216,7 +236,7 @@ class LabelJournal:
 
     def relabel(self, ids: Any, values: Any, *, by: str | None = None) -> list[Id]:
         """Other labels of ids that have one; parameters and errors as `label` has them."""
-        pairs = _pairs(ids, values, "relabel")
+        pairs = pairs_of(ids, values, "relabel")
         with self._calls:
             for one, value in pairs:
                 if one not in self._labels:
@@ -239,12 +259,12 @@ class LabelJournal:
         ValueError
             There are fewer answers. Nothing is written.
         """
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ValueError(f"The 'n' parameter of undo must be an int in the range [1, inf). Got {n!r} instead.")
+        if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
+            raise ValueError(f"The 'n' parameter of undo must be an int in the range [1, inf). Got {shown(n)} instead.")
         with self._calls:
             if n > len(self._answers):
                 raise ValueError(f"There are {len(self._answers)} answers to take back. Got n={n}.")
-            last = self._answers[: -n - 1 : -1]
+            last = self._answers[: -index(n) - 1 : -1]
             self._append([{"event": "undo", "undone": [answer.seq for answer in last], "by": by}])
         return [answer.id for answer in last]
 
@@ -253,7 +273,7 @@ class LabelJournal:
     @property
     def closed(self) -> bool:
         """Whether it takes no more events."""
-        return not self._finalizer.alive
+        return not self._finalizer.alive or os.getpid() != self._owner
 
     def close(self) -> None:
         """Release the lock; what is held can still be asked for."""
@@ -271,19 +291,22 @@ class LabelJournal:
             raise JournalError(f"The journal '{self.path}' is closed.")
         if not events:
             return
-        time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        before = self._checked_size()
+        if self._seq == 0 and events[0]["event"] != "open":
+            events = [_opening(), *events]
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
         numbered = [{"seq": self._seq + i, **event, "time": time} for i, event in enumerate(events, start=1)]
         try:
             lines = [line_of(event) for event in numbered]
         except (TypeError, ValueError) as error:
             raise JournalError(f"What is noted in a journal must be plain JSON: {error}.") from error
-        before = os.fstat(self._file).st_size
         try:
             for line in lines:
                 _write(self._file, line)
             if self.durable:
                 os.fsync(self._file)
             self._take(numbered)
+            self._size = before + sum(map(len, lines))
         except BaseException as error:
             # A part of it may stand there: it goes, and the file says what holds.
             with suppress(OSError):
@@ -297,43 +320,67 @@ class LabelJournal:
                 ) from error
             raise
 
-    def _read(self, *, repair: bool) -> None:
-        """What the file says, in place of all that was known; `repair` sets damaged lines aside."""
+    def _checked_size(self) -> int:
+        """Bytes of the file, which stands where it was, and of which this object knows all."""
         try:
-            content = self.path.read_bytes()
+            is_there = os.path.samestat(os.stat(self._place), os.fstat(self._file))
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise JournalError(
+                f"The journal '{self.path}' was removed or replaced while it was in use. Nothing was written; open it "
+                f"anew."
+            )
+        if os.fstat(self._file).st_size != self._size:
+            # Of a call that was interrupted twice, or of an editor.
+            self._read(repair=True)
+        return self._size
+
+    def _content(self) -> bytes:
+        try:
+            return self._place.read_bytes()
         except OSError as error:
             raise JournalError(f"The journal '{self.path}' cannot be read: {error.strerror}.") from error
+
+    def _read(self, *, repair: bool) -> None:
+        """What the file says, in place of all that was known; `repair` sets damaged lines aside."""
+        # Until all is read, nothing is known of the file.
+        self._size = -1
+        content = self._content()
         found = read_lines(content, str(self.path))
         if repair and not found.is_tidy:
             self._set_aside(found.damaged, found.lines)
         self._seq, self.settings, self.batches = 0, {}, []
         self._forget_answers()
         self._take(found.events)
+        if repair or found.is_tidy:
+            self._size = sum(map(len, found.lines))
 
     def _set_aside(self, damaged: list[bytes], lines: list[bytes]) -> None:
         """Damaged lines go to a file of their own, first; then the whole ones replace the journal in one step."""
-        aside = self.path.with_name(f"{self.path.name}.damaged")
+        aside = self._place.with_name(f"{self._place.name}.damaged")
         try:
             if damaged:
                 with open(aside, "ab") as file:
                     file.write(b"".join(line + b"\n" for line in damaged))
                     file.flush()
                     os.fsync(file.fileno())
-            write_atomically(self.path, b"".join(lines))
-            replaced = os.open(self.path, os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0))
+                sync_folder(aside.parent)
+            write_atomically(self._place, b"".join(lines))
+            replaced = os.open(self._place, _FLAGS)
         except OSError as error:
             raise JournalError(
                 f"The journal '{self.path}' has damaged lines, which cannot be set aside: {error.strerror}."
             ) from error
         # The same number for the new file, so that what closes it stays right.
-        os.dup2(replaced, self._file)
+        os.dup2(replaced, self._file, inheritable=False)
         os.close(replaced)
         if damaged:
             lost = "1 damaged line" if len(damaged) == 1 else f"{len(damaged)} damaged lines"
             warnings.warn(
                 f"The journal '{self.path}' had {lost}, set aside in '{aside.name}'; {len(lines)} whole ones are kept.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=4,
             )
 
     # -- the state, which is what the events say -------------------------------------------------------------------
@@ -375,14 +422,8 @@ class LabelJournal:
             self._skipped.discard(answer.id)
 
 
-def _pairs(ids: Any, values: Any, verb: str) -> list[tuple[Id, Any]]:
-    """Ids with their values, which are as many."""
-    found = as_ids(ids)
-    one = isinstance(values, (str, bytes, dict)) or not hasattr(values, "__len__")
-    given = [values] if one else list(values)
-    if len(given) != len(found):
-        raise ValueError(f"{verb} needs one label for each of {len(found)} ids. Got {len(given)} instead.")
-    return [(one, as_value(value)) for one, value in zip(found, given, strict=True)]
+def _opening() -> dict[str, Any]:
+    return {"event": "open", "version": VERSION, "skal": __version__}
 
 
 def _write(file: int, line: bytes) -> None:
