@@ -112,6 +112,9 @@ class LabelJournal:
             raise JournalError(f"The folder of the journal '{self.path}' does not exist, or cannot be read.")
         if os.path.isdir(self._place):
             raise JournalError(f"The journal '{self.path}' must be a file. Got a folder.")
+        self.settings: dict[str, Any] = {}
+        self.batches: list[list[Id]] = []
+        self._seq = 0
         self._calls = threading.RLock()
         self._owner = os.getpid()
         lock = self._locked()
@@ -157,6 +160,10 @@ class LabelJournal:
         if one in self._labels:
             return "label", self._labels[one]
         return ("skip" if one in self._skipped else ""), None
+
+    def a_label(self, otherwise: Any = None) -> Any:
+        """The first of the labels, or `otherwise` where there are none."""
+        return next(iter(self._labels.values()), otherwise)
 
     def events(self) -> pd.DataFrame:
         """Everything that happened, one row for each id of each event, undone ones included.

@@ -12,19 +12,25 @@ import joblib
 from ..exceptions import JournalError
 from ..utils._files import write_atomically
 
-__all__ = ["keep_memory", "kept_memory", "memory_path"]
+__all__ = ["keep_memory", "kept_memory"]
 
 
-def memory_path(journal: Path) -> Path:
-    """Where the memory of a journal lies."""
-    return journal.with_name(f"{journal.name}.memory")
+def keep_memory(journal: Path, session: str | None, memory: Any, cold_start: Any) -> None:
+    """Write it, whole or not at all; `session` tells it from one that an older journal of this name has left.
 
+    Raises
+    ------
+    JournalError
+        The disk did not take it.
 
-def keep_memory(journal: Path, memory: Any, cold_start: Any) -> None:
-    """Write it, whole or not at all."""
+    Warns
+    -----
+    UserWarning
+        It cannot be pickled.
+    """
     content = io.BytesIO()
     try:
-        joblib.dump({"memory": memory, "cold_start": cold_start}, content)
+        joblib.dump({"session": session, "memory": memory, "cold_start": cold_start}, content)
     except Exception as error:  # whatever a foreign object raises when it is pickled
         warnings.warn(
             f"What the strategy keeps cannot be written beside '{journal}', and a resumed session makes it anew: "
@@ -34,30 +40,35 @@ def keep_memory(journal: Path, memory: Any, cold_start: Any) -> None:
         )
         return
     try:
-        write_atomically(memory_path(journal), content.getvalue())
+        write_atomically(_path(journal), content.getvalue())
     except OSError as error:
-        raise JournalError(f"'{memory_path(journal)}' could not be written: {error.strerror}.") from error
+        raise JournalError(f"'{_path(journal)}' could not be written: {error.strerror}.") from error
 
 
-def kept_memory(journal: Path, *, expected: bool) -> tuple[Any, Any]:
+def kept_memory(journal: Path, session: str | None, *, expected: bool) -> tuple[Any, Any]:
     """The memory and the cold start of a session; None, with a warning where it is missing or damaged."""
-    path = memory_path(journal)
-    if not path.exists():
-        if expected:
-            _warn(f"'{path}' is missing")
-        return None, None
+    path = _path(journal)
+    kept: dict[str, Any] = {}
     try:
         kept = joblib.load(path)
-        return kept["memory"], kept["cold_start"]
+        memory, cold_start = kept["memory"], kept["cold_start"]
+    except FileNotFoundError:
+        fault = "is missing"
     except Exception as error:  # a pickle raises anything
-        _warn(f"'{path}' cannot be read ({type(error).__name__})")
-        return None, None
+        fault, expected = f"cannot be read ({type(error).__name__})", True
+    else:
+        if kept.get("session") == session:
+            return memory, cold_start
+        fault = "is of another session"
+    if expected:
+        warnings.warn(
+            f"'{path}' {fault}: what the strategy keeps from one query to the next, and a cold start that was chosen, "
+            f"are made anew. The next query may differ from the one that would have come; no label is concerned.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return None, None
 
 
-def _warn(what: str) -> None:
-    warnings.warn(
-        f"{what}: what the strategy keeps from one query to the next is made anew, so that the next query may differ "
-        f"from the one that would have come. No label is concerned.",
-        UserWarning,
-        stacklevel=5,
-    )
+def _path(journal: Path) -> Path:
+    return journal.with_name(f"{journal.name}.memory")

@@ -315,8 +315,9 @@ def test_damaged_lines_anywhere_are_set_aside_once(path):
 
 def test_the_warning_names_the_line_that_opened_it(path):
     path.write_bytes(fill(path)[:-5])
-    with pytest.warns(UserWarning, match="damaged") as said:
-        LabelJournal(path).close()
+    with pytest.warns(UserWarning, match="damaged") as said, LabelJournal(path) as journal:
+        # The repaired file, too, is not for the processes that a writer begins.
+        assert not os.get_inheritable(journal._file)
     assert said[0].filename == __file__
 
 
