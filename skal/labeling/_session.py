@@ -392,7 +392,7 @@ class LabelingSession:
         y = list(labels.values())
         if labels:
             rows = take_rows(self.X, self._ids.positions(labels))
-            self.learner.retrain(rows, _as_column(y), source=self._source)
+            self.learner.retrain(rows, y if isinstance(y[0], dict) else np.asarray(y), source=self._source)
         else:
             self.learner.retrain(source=self._source)
         self._taught = list(labels.items())
@@ -494,6 +494,10 @@ def _checked_classes(classes: Any, learner: ActiveLearner) -> list[Any] | None:
     """The classes of a session, which are the learner's where none are given, and go together with its labels."""
     owner = "LabelingSession"
     names = None if classes is None else [as_value(each) for each in check_classes(classes, owner)]
+    if names is not None and len(set(map(_kind, names))) > 1:
+        raise ValueError(
+            f"The 'classes' parameter of {owner} must list labels of one kind. Got {shown(classes)} instead."
+        )
     if learner.classes is not None:
         known = check_classes(learner.classes, type(learner).__name__)
         if names is None:
@@ -543,14 +547,6 @@ def _kind(label: Any) -> str:
         return "boxes"
     is_number = isinstance(label, (int, float)) and not isinstance(label, bool)
     return "number" if is_number else {"str": "text"}.get(type(label).__name__, type(label).__name__)
-
-
-def _as_column(labels: list[Any]) -> Any:
-    """Labels as a learner takes them."""
-    if isinstance(labels[0], dict):
-        return labels
-    # Beside texts, NumPy would make texts of numbers.
-    return np.array(labels, dtype=object if len(set(map(_kind, labels))) > 1 else None)
 
 
 def _text_of(strategy: Any) -> str:

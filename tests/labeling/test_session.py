@@ -27,6 +27,7 @@ from torch.utils.data import Dataset
 
 from skal.exceptions import ColdStartWarning, JournalError, JournalLockedError
 from skal.labeling import LabelingSession, LabelJournal
+from skal.labeling import _session as labeling_session
 from skal.learners import ActiveLearner, DM2ATLearner
 from skal.nets import DeepClassifier
 from skal.strategies import (
@@ -289,6 +290,17 @@ def test_all_taken_back_is_untrained_again(session):
         session.learner.predict(X)
 
 
+def test_what_one_session_taught_is_the_learners_own_in_the_next(path):
+    active = learner()
+    with LabelingSession(active, X, journal=path) as session:
+        answer(session, [0, 1, 2])
+        session.retrain()
+    with LabelingSession(active, X, journal=path.with_name("b.jsonl")) as session:
+        answer(session, [50, 51])
+        session.retrain()
+        np.testing.assert_array_equal(active.X_training, X[[0, 1, 2, 50, 51]])
+
+
 def test_retrain_by_hand(session):
     answer(session, [0, 1, 2, 50])
     session.retrain()
@@ -517,6 +529,17 @@ def test_a_memory_that_is_gone_is_made_anew(spoil, words, path):
         assert session.n_labels_ == 3
         session.query(2)
     assert path.with_name("labels.jsonl.memory").stat().st_size > 100
+
+
+def test_a_memory_is_written_down_where_it_is_new(path, monkeypatch):
+    written = []
+    real = labeling_session.keep_memory
+    monkeypatch.setattr(labeling_session, "keep_memory", lambda *args: written.append(1) or real(*args))
+    for make in (lambda: LabelingSession(uffm(), X, journal=path), lambda: LabelingSession.resume(path, uffm(), X)):
+        with make() as session:
+            for _ in range(2):
+                answer(session, session.query(3))
+    assert written == [1]
 
 
 def test_the_memory_of_an_older_journal_of_this_name_is_left_alone(path):
@@ -776,6 +799,17 @@ def test_a_strategy_that_fails_leaves_all_as_it_was(error, path):
         session.query(3)
 
 
+def test_a_query_that_is_not_noted_leaves_no_memory(path, monkeypatch):
+    with LabelingSession(uffm(), X, journal=path) as session:
+        monkeypatch.setattr(session.journal, "query", raises(JournalError("full")))
+        with pytest.raises(JournalError, match="full"):
+            session.query(3)
+        assert session.learner.memory._entries == {}
+        monkeypatch.undo()
+        session.query(3)
+        assert session.learner.memory._entries != {}
+
+
 def test_a_full_disk_in_a_query(path, monkeypatch):
     with LabelingSession(uffm(), X, journal=path) as session:
         answer(session, session.query(3))
@@ -861,6 +895,7 @@ def test_nothing_left(path):
         ({"ids": [0.5] * N}, TypeError, "An id must be a str or an int"),
         ({"classes": []}, ValueError, "'classes' parameter of LabelingSession must be None or list different labels"),
         ({"classes": ["a", "a"]}, ValueError, "'classes' parameter of LabelingSession"),
+        ({"classes": ["a", 1]}, ValueError, "'classes' parameter of LabelingSession must list labels of one kind"),
         ({"cold_start": "first"}, TypeError, "cold_start must be 'random' or a strategy"),
         ({"cold_start": MarginSampling()}, ValueError, "cold_start must be .* which needs proba"),
     ],
@@ -936,6 +971,8 @@ def test_a_journal_that_comes_open(path):
         LabelingSession(None, X, journal=journal)
     with pytest.raises(ValueError, match="ids must name"):
         LabelingSession(learner(), X, journal=journal, ids=[1])
+    with pytest.raises(JournalError, match="holds nothing to resume"):
+        LabelingSession.resume(journal, learner(), X)
     assert not journal.closed
     session = LabelingSession(learner(), X, journal=journal)
     assert session.journal is journal
