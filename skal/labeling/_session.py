@@ -95,7 +95,9 @@ class LabelingSession:
     >>> X, y = load_iris(return_X_y=True)
     >>> names = ["setosa", "versicolor", "virginica"]
     >>> path = os.path.join(tempfile.mkdtemp(), "labels.jsonl")
-    >>> make = lambda: ActiveLearner(LogisticRegression(max_iter=500), MarginSampling(), random_state=0)
+    >>> def make():
+    ...     model = LogisticRegression(max_iter=500)
+    ...     return ActiveLearner(model, MarginSampling(), cold_start="random", random_state=0)
     >>> with LabelingSession(make(), X, journal=path, classes=names) as session:
     ...     for _ in range(3):
     ...         batch = session.query(5)
