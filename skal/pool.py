@@ -482,8 +482,7 @@ class PoolView:
         if self.labeled is None:
             raise self.model.lacks("labeled", by or self._wishes.by)
         y = _one_column(self.labeled.y)
-        if not np.isin(y, self.classes).all():
-            self.labeled.y_encoded  # noqa: B018  (says which label is unknown)
+        self.labeled.y_encoded  # noqa: B018  (says which label is unknown)
         return self.labeled.X_transformed, y
 
     # -- checks ------------------------------------------------------------------------------------------------
@@ -548,7 +547,10 @@ class PoolView:
     def _one_class(self) -> Any:
         """The label of all labelled samples, where they have one in common."""
         y = _one_column(self._y_training)
-        return y.flat[0] if y.size and np.all(y == y.flat[0]) else None
+        try:
+            return y.flat[0] if y.size and np.all(y == y.flat[0]) else None
+        except TypeError:  # of pandas.NA, which is refused where labels are encoded
+            return None
 
 
 def view_pool(
@@ -607,7 +609,7 @@ def _one_column(y: Any) -> NDArray:
     if labels.ndim != 1 or any(isinstance(label, (Mapping, list, tuple, set)) for label in labels[:1].tolist()):
         raise ValueError(
             "The labelled data must have one label for each sample, in one dimension. "
-            f"Got {shown(labels[0].tolist()) if labels.size else 'several or none'} for the first."
+            f"Got {shown(np.asarray(labels[0]).tolist()) if labels.size else 'several or none'} for the first."
         )
     return labels
 

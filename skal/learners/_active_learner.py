@@ -426,7 +426,8 @@ class ActiveLearner(ModALActiveLearner):
         """Samples and labels that fit together."""
         if is_one_label(y):
             raise ValueError(
-                f"y must hold one label for each of {n_rows(X)} samples. Got the label {y!r} alone: put it into a list."
+                f"y must hold one label for each of {n_rows(X)} samples. Got the label {shown(y)} alone: put it into a "
+                "list."
             )
         y = own_labels(X) if y is None else y
         if self.classes is not None:
@@ -455,6 +456,8 @@ class ActiveLearner(ModALActiveLearner):
         return self._fit_estimator(new.X, new.y, bootstrap, fit_kwargs)
 
     def _fit_estimator(self, X: Any, y: Any, bootstrap: bool, fit_kwargs: dict[str, Any]) -> ActiveLearner:
+        if not isinstance(bootstrap, (int, np.bool_)):
+            raise ValueError(f"The 'bootstrap' parameter of a learner must be a bool. Got {shown(bootstrap)} instead.")
         if bootstrap:
             n = n_rows(X)
             idx = make_generator(self.random_state, self.round, n).integers(n, size=n)

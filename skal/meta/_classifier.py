@@ -273,7 +273,14 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         if isinstance(X, np.ndarray) and X.dtype.kind == "O" and tags is not None and not tags.string:
             X = _floats(X)
         check_training_data(X, y, ensure_all_finite=not takes_missing(self.estimator))
-        y = column_or_1d(plain_labels(y), warn=True)
+        y = plain_labels(y)
+        try:
+            is_complex = np.asarray(y).dtype.kind == "c"
+        except ValueError:  # of lists of several lengths
+            raise ValueError("y must hold one class label for each sample. Got several for some.") from None
+        if is_complex:
+            raise ValueError("y must hold one class label for each sample. Complex data not supported.")
+        y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         return X, y
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..utils._validation import shown
 from ._arguments import check_real, real_array
 
 __all__ = ["area_under_learning_curve", "label_savings"]
@@ -60,6 +61,10 @@ def area_under_learning_curve(n_labels: ArrayLike, scores: ArrayLike, *, normali
     >>> area_under_learning_curve([10, 20, 40], [0.5, 0.7, 0.9], normalize=False)
     22.0
     """
+    if not isinstance(normalize, (bool, np.bool_)):
+        raise ValueError(
+            f"The 'normalize' parameter of area_under_learning_curve must be a bool. Got {shown(normalize)} instead."
+        )
     labels, values = _check_curve(n_labels, scores, "n_labels", "scores")
     if labels.size < 2:
         raise ValueError("'n_labels' of a learning curve must hold at least two points. Got 1 instead.")

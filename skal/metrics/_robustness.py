@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..models import check_epsilon, check_in_range, fgsm, gradient_model, parse_clip
 from ..rows import as_dense, like, working_dtype
 from ..utils._random import make_generator
-from ..utils._validation import shown
+from ..utils._validation import kind_of, shown
 from ._arguments import as_labels, check_int
 from ._targets import label_kind
 
@@ -157,7 +157,7 @@ def corruption_report(
     """
     by = "corruption_report"
     if isinstance(estimator, type) or not callable(getattr(estimator, "predict", None)):
-        got = f"the class {estimator.__name__}" if isinstance(estimator, type) else type(estimator).__name__
+        got = f"the class {estimator.__name__}" if isinstance(estimator, type) else kind_of(estimator)
         raise TypeError(f"The 'estimator' of {by} must be a fitted classifier with `predict`. Got {got}.")
     bounds = parse_clip(clip, by)
     if bounds is None:

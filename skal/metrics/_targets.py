@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..rows import n_rows, take_rows
+from ..utils._validation import kind_of
 from ._box_form import check_box_form
 
 __all__ = ["Targets", "as_array", "label_kind", "parse_targets", "unique_labels"]
@@ -59,7 +60,7 @@ def parse_targets(
         Where `y` is anything else.
     """
     if y is None or isinstance(y, (Mapping, str, bytes)) or not hasattr(y, "__getitem__"):
-        raise TypeError(f"{name} must be a list of dicts with 'boxes' and 'labels'. Got {type(y).__name__} instead.")
+        raise TypeError(f"{name} must be a list of dicts with 'boxes' and 'labels'. Got {kind_of(y)} instead.")
     if n_images not in (None, n_rows(y)):
         raise ValueError(f"{beside} and {name} must have the same length. Got {n_images} and {n_rows(y)}.")
     parsed = [_target(target, f"{name}[{i}]") for i, target in enumerate(_one_by_one(y))]

@@ -35,6 +35,10 @@ class CommitteeModel(PlainModel):
     def is_fitted(self) -> bool:
         return all(is_fitted(learner) for learner in self.estimator.learner_list)
 
+    def proba(self, X: Any) -> NDArray:
+        # modAL asks for the shape of the samples.
+        return super().proba(np.asarray(X) if isinstance(X, (list, tuple)) else X)
+
     def opinions(self, X: Any, n: int, rng: np.random.Generator) -> Iterator[NDArray]:
         return self._of(X, some_of(len(self.estimator.learner_list), n, rng))
 

@@ -34,6 +34,8 @@ class EnsembleModel(PlainModel):
         features = getattr(self.estimator, "estimators_features_", None)
         if not isinstance(self.estimator, VotingClassifier):
             X = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
+            if X.ndim != 2:
+                raise ValueError(f"{self.name} takes samples of one row of features each. Got shape {X.shape}.")
         chosen = some_of(len(members), n, rng)
         n_classes = np.arange(len(self.estimator.classes_))
         for i in chosen:

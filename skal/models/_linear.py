@@ -78,7 +78,8 @@ class LinearModel(PlainModel):
 def weight_noise(weight: NDArray, scale: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Gaussian noise for a weight array, of norm `scale` times the array's own."""
     noise = rng.standard_normal(weight.shape)
-    return noise * (scale * np.linalg.norm(weight) / np.linalg.norm(noise))
+    with np.errstate(over="ignore"):  # what is not finite is refused where it is read
+        return noise * (scale * np.linalg.norm(weight) / np.linalg.norm(noise))
 
 
 register_model(

@@ -51,9 +51,10 @@ class MLPModel(PlainModel):
 
     def embeddings(self, X: Any) -> NDArray:
         activation = self._ACTIVATIONS[self.estimator.activation]
-        hidden: Any = X if sp.issparse(X) else np.asarray(X)
-        for weight, bias in zip(self.estimator.coefs_[:-1], self.estimator.intercepts_[:-1], strict=True):
-            hidden = activation(hidden @ weight + bias)
+        hidden: Any = X if sp.issparse(X) else super().embeddings(X)
+        with np.errstate(all="ignore"):  # what is not finite is refused by who reads it
+            for weight, bias in zip(self.estimator.coefs_[:-1], self.estimator.intercepts_[:-1], strict=True):
+                hidden = activation(hidden @ weight + bias)
         return hidden.toarray() if sp.issparse(hidden) else hidden
 
     def head(self) -> Head:

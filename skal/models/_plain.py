@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
-from ..rows import flat_numeric, n_rows
+from ..rows import feature_shape, flat_numeric, n_rows
 from ..utils._arrays import blocks
 from ._base import Model, Outputs, register_model
 from ._checks import checked_boxes, checked_proba
@@ -56,6 +56,10 @@ class PlainModel(Model):
         found = flat_numeric(X)
         if found is None:
             raise self.lacks("embeddings")
+        shape, expected = feature_shape(X), getattr(self.estimator, "n_features_in_", None)
+        # Of images, say, an estimator may count what it likes.
+        if expected not in (None, found.shape[1]) and (shape is None or len(shape) == 1):
+            raise ValueError(f"X must have the {expected} features of {self.name}. Got {found.shape[1]} instead.")
         return found
 
     def snapshots(

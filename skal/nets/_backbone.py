@@ -36,7 +36,7 @@ def weights_file(weights: Any) -> Path | None:
         return Path(weights)
     if isinstance(weights, str):
         path = Path(weights)
-        if path.suffix in (".pth", ".pt", ".th", ".bin") or os.sep in weights or path.is_file():
+        if path.suffix in (".pth", ".pt", ".th", ".bin") or os.sep in weights or os.path.isfile(path):
             return path
     return None
 

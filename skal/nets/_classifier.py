@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset
 
 from ..models import Outputs, net_outputs
 from ..rows import check_finite, column_names, dataset_labels, feature_shape, n_rows, net_input, read_rows
@@ -19,7 +19,7 @@ from ..utils._arrays import blocks
 from ..utils._compat import HasMethods, StrOptions, plain_module, predict_nonlinearity
 from ..utils._torch import first_output, kept_modes, torch_rng
 from ._backbone import check_weights
-from ._data import is_training_data
+from ._data import collate_samples, is_training_data
 from ._features import parse_bytes
 from ._labels import as_labels, check_classes, check_weight, encode, match_classes, sorted_labels
 from ._params import NET_CONSTRAINTS
@@ -247,7 +247,7 @@ class DeepClassifier(NetPlumbing):
         TrainingDivergedError
             A loss that is not finite; the net is as it was.
         """
-        return self._train(X, y, None, sample_weight, fit_params, reset=not self.warm_start)
+        return self._train(X, y, None, sample_weight, fit_params, reset=None)
 
     def partial_fit(
         self, X: Any, y: Any = None, classes: Any = None, sample_weight: Any = None, **fit_params: Any
@@ -268,9 +268,10 @@ class DeepClassifier(NetPlumbing):
         return self._train(X, y, classes, sample_weight, fit_params, reset=False)
 
     def _train(
-        self, X: Any, y: Any, classes: Any, sample_weight: Any, fit_params: dict[str, Any], *, reset: bool
+        self, X: Any, y: Any, classes: Any, sample_weight: Any, fit_params: dict[str, Any], *, reset: bool | None
     ) -> DeepClassifier:
         self._check_params()
+        reset = not self.warm_start if reset is None else reset
         self._check_X(X, fitted=not reset)
         y = as_labels(dataset_labels(X) if y is None and isinstance(X, Dataset) else y)
         if len(y) != n_rows(X):
@@ -456,7 +457,7 @@ def _first_rows(X: Any) -> Any:
     """One or two samples of `X`, as a batch."""
     if isinstance(X, Dataset):
         # One: the samples of a Dataset need not be of one size.
-        return default_collate(read_rows(X, slice(0, 1)))
+        return collate_samples(read_rows(X, slice(0, 1)))
     # Positions, not a slice: a copy may be written to.
     return read_rows(X, np.arange(min(2, n_rows(X))))
 

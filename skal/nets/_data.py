@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch.dataset import Dataset as SkorchDataset
-from torch.utils.data import Subset
+from torch.utils.data import Subset, default_collate
 
 __all__ = [
     "FEATURES",
     "INPUT",
     "WEIGHT",
     "PackedData",
+    "collate_samples",
     "image_tensor",
     "is_packed",
     "is_training_data",
@@ -52,6 +53,18 @@ class PackedData(SkorchDataset):
         if self.weight is not None:
             packed[WEIGHT] = self.weight[i]
         return packed, 0 if self.codes is None else self.codes[i]
+
+
+def collate_samples(rows: list[Any]) -> Any:
+    """Samples of a Dataset as one batch, as torch makes it; where they cannot be one, the error says what to do."""
+    try:
+        return default_collate(rows)
+    except (TypeError, RuntimeError) as error:
+        line = " ".join(str(error).split())
+        raise ValueError(
+            "Samples of a Dataset must be numbers or tensors of one shape, or be made so by iterator_train__collate_fn "
+            f"and iterator_valid__collate_fn: {line if len(line) <= 160 else line[:156] + ' ...'}"
+        ) from error
 
 
 def _packed(X: Any) -> PackedData | None:

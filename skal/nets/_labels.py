@@ -43,7 +43,10 @@ def as_labels(y: Any) -> NDArray:
         raise ValueError("y must hold one label per sample. Got None instead.")
     if isinstance(y, torch.Tensor):
         y = y.detach().cpu().numpy()
-    y = np.asarray(y)
+    try:
+        y = np.asarray(y)
+    except ValueError:  # of lists of several lengths
+        raise ValueError("y must hold one label per sample. Got several for some samples.") from None
     if y.dtype.kind == "c":
         raise ValueError(f"y must hold one label per sample. Got complex numbers, {y.dtype}.")
     y = column_or_1d(y)

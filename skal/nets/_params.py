@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -19,7 +20,7 @@ from ..utils._validation import shown
 
 __all__ = ["NET_CONSTRAINTS", "check_device", "check_net_params", "made"]
 
-_BATCH_SIZE = [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})]
+_BATCH_SIZE = [Interval(Integral, 1, sys.maxsize, closed="both"), Options(Integral, {-1})]
 NET_CONSTRAINTS: dict[str, list[Any]] = {
     "module": [str, callable],
     "max_epochs": [Interval(Integral, 0, None, closed="left")],
@@ -130,6 +131,13 @@ def made(owner: str, what: str, kind: Any) -> Iterator[None]:
     """Say whose part cannot be made where its values are refused, in the words of what refuses them."""
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         name = getattr(kind, "__name__", type(kind).__name__)
-        raise ValueError(f"The {what!r} of {owner}, {name}, cannot be made with its parameters: {error}") from error
+        raise ValueError(
+            f"The {what!r} of {owner}, {name}, cannot be made with its parameters: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    line = str(error).partition("\n")[0]
+    return line if len(line) <= 200 else f"{line[:196]} ..."

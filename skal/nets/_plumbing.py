@@ -21,6 +21,7 @@ from ..models import find_submodule, last_linear
 from ..rows import feature_shape, is_finite, net_input
 from ..utils._compat import BatchNorm, plain_module
 from ..utils._torch import first_output, kept_modes, torch_rng
+from ..utils._validation import shown
 from ._backbone import build_module, check_images
 from ._data import FEATURES, INPUT, WEIGHT, PackedData, is_packed
 from ._features import backbone_features, fingerprint, parse_bytes
@@ -213,7 +214,15 @@ class NetPlumbing(RepeatableClassifier):
 
     def train_step(self, batch: Any, **fit_params: Any) -> Any:
         """One step of the optimizer; a loss that is not finite ends the training."""
-        step = super().train_step(batch, **fit_params)
+        try:
+            step = super().train_step(batch, **fit_params)
+        except (OverflowError, RuntimeError) as error:
+            if "overflow" not in str(error) and not isinstance(error, OverflowError):
+                raise
+            raise ValueError(
+                f"The optimizer of {type(self).__name__} has a parameter that is too large, such as "
+                f"lr={shown(self.lr)}: {error}"
+            ) from error
         loss, output = float(step["loss"].detach()), first_output(step["y_pred"])
         if len(self.history) == 1 and len(self.history[-1, "batches"]) == 1:
             self._check_first_output(output.detach())

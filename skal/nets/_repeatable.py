@@ -23,6 +23,7 @@ from ..utils._compat import BatchNorm, trained_parts
 from ..utils._random import make_generator, sklearn_seed
 from ..utils._torch import put_back_in_child, resolve_device, torch_rng
 from ..utils._validation import shown
+from ._data import collate_samples
 from ._labels import sorted_labels
 from ._params import NET_CONSTRAINTS, check_net_params, made
 from ._unchanged import unchanged_on_error
@@ -36,7 +37,7 @@ class RepeatableNet(NeuralNet):
     # Set by subclasses: all labels, as passed; the label of each output, once it is known.
     classes: Any
     classes_inferred_: NDArray | None
-    # How a DataLoader makes a batch of rows; None is torch's own way.
+    # How a batch of rows is made; None is torch's own way.
     _collate: ClassVar[Callable[..., Any] | None] = None
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = NET_CONSTRAINTS
 
@@ -186,6 +187,8 @@ class RepeatableNet(NeuralNet):
     def _iterator(self, dataset: Any, training: bool, make: Any, kwargs: dict[str, Any]) -> Any:
         if self._collate is not None:
             kwargs.setdefault("collate_fn", self._collate)
+        elif make is DataLoader:
+            kwargs.setdefault("collate_fn", collate_samples)
         if "batch_sampler" in kwargs:
             return make(dataset, **kwargs)
         if kwargs.setdefault("batch_size", self.batch_size) == -1:

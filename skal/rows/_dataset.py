@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
+from ..utils._validation import kind_of
 from ._generics import (
     as_index,
     generic,
@@ -62,7 +63,7 @@ def _sample(item: Any) -> Any:
 @stack_rows.register(Dataset)
 def _(first: Any, second: Any) -> Any:
     if not isinstance(second, (Dataset, list, tuple, np.ndarray, torch.Tensor)):
-        raise ValueError(f"New samples must be a Dataset, as the labelled ones are. Got {type(second).__name__}.")
+        raise ValueError(f"New samples must be a Dataset, as the labelled ones are. Got {kind_of(second)}.")
     # Flat, so that reading one item takes the same few calls after any number of additions.
     parts: list[tuple[Any, Any]] = []
     for base, places in chain(_parts(first), _parts(second)):
@@ -128,7 +129,7 @@ def dataset_labels(dataset: Any) -> NDArray:
         if not isinstance(item, (tuple, list)) or len(item) != 2:
             raise ValueError(
                 "y must hold one label per sample, or X must be a Dataset of pairs (sample, label). "
-                f"Got y=None and a {type(dataset).__name__} of {type(item).__name__}."
+                f"Got y=None and a {type(dataset).__name__} of {kind_of(item)}."
             )
         label = item[1]
         labels.append(label.item() if isinstance(label, (torch.Tensor, np.generic)) else label)

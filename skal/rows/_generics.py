@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..utils._arrays import blocks
+from ..utils._validation import kind_of
 
 __all__ = [
     "as_index",
@@ -211,7 +212,7 @@ def stack_rows(first: Any, second: Any) -> Any:
         Another shape, other columns or keys, or values that the container cannot hold; of frames, the column is named.
     """
     if not hasattr(first, "__array__"):
-        raise TypeError(f"Rows cannot be added to {type(first).__name__}.")
+        raise TypeError(f"Rows cannot be added to {kind_of(first)}.")
     return stack_rows(np.asarray(first), second)
 
 
@@ -278,7 +279,7 @@ def is_finite(X: Any) -> bool:
     -----
     Arrays are looked at in blocks: a memory map is not copied.
     """
-    if not hasattr(X, "__array__"):
+    if not hasattr(X, "__array__") or isinstance(X, type):
         return True
     if len(getattr(X, "shape", ())) == 0:
         array = np.asarray(X)

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..utils._arrays import blocks
+from ..utils._validation import kind_of
 from ._generics import (
     as_index,
     feature_shape,
@@ -88,9 +89,7 @@ def _(first: Any, second: Any) -> Any:
     if not sp.issparse(second):
         array = numbers_of(second)
         if array is None or array.ndim != 2:
-            raise ValueError(
-                f"New samples must be rows of numbers, as the sparse ones are. Got {type(second).__name__}."
-            )
+            raise ValueError(f"New samples must be rows of numbers, as the sparse ones are. Got {kind_of(second)}.")
         # Which scipy has no sparse matrices of.
         second = sp.csr_array(array.astype(np.float32) if array.dtype == np.float16 else array)
     if second.shape[1:] != first.shape[1:]:

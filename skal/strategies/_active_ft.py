@@ -31,7 +31,7 @@ class ActiveFT(QueryStrategy):
 
     Parameters
     ----------
-    temperature : float > 0, default=0.07
+    temperature : float >= 1e-6, default=0.07
         Of the similarities (the paper's tau).
     diversity : float >= 0, default=1.0
         Weight of the centroids' mutual repulsion (the paper's lambda).
@@ -92,7 +92,7 @@ class ActiveFT(QueryStrategy):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "temperature": [Interval(Real, 1e-6, None, closed="left")],
         "diversity": [Interval(Real, 0, None, closed="left")],
         "loss": [StrOptions({"contrastive", "printed"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -147,7 +147,7 @@ class ActiveFT(QueryStrategy):
         optimizer = torch.optim.Adam([theta], lr=self.learning_rate)
         for _ in range(self.max_iter):
             with torch.enable_grad():
-                loss = loss_of(features, theta, self.temperature, self.diversity)
+                loss = loss_of(features, theta, float(self.temperature), float(self.diversity))
                 optimizer.zero_grad()
                 loss.backward()
             optimizer.step()

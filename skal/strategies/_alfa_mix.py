@@ -41,7 +41,8 @@ class ALFAMix(ScoringStrategy):
         The mixing strengths: the paper's closed form, or some steps of gradient ascent on the loss for each anchor
         and cap, which costs thousands of times as much.
     cap_step : float in (0, 1], default=1/32
-        The cap on the mixing grows by this, up to 1, until there are more candidates than `n_instances`.
+        The cap on the mixing grows by this, up to 1, until there are more candidates than `n_instances`: there are at
+        most 1 / `cap_step` caps.
     n_steps : int >= 1, default=5
         Steps for ``alpha="optimised"``.
     learning_rate : float > 0, default=0.1

@@ -73,7 +73,13 @@ class BADGE(QueryStrategy):
         pool.linear_head  # noqa: B018
         errors, _ = pseudo_label_errors(pool.logits)
         z = np.asarray(pool.embeddings, dtype=np.float64)
-        sq_norms = np.einsum("ij,ij->i", errors, errors) * np.einsum("ij,ij->i", z, z)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sq_norms = np.einsum("ij,ij->i", errors, errors) * np.einsum("ij,ij->i", z, z)
+        if not np.isfinite(sq_norms).all():
+            raise ValueError(
+                "BADGE squares embeddings, which must be below 1e150. Got larger ones: scale the samples, by "
+                "StandardScaler for example."
+            )
         return kmeans_plus_plus(sq_norms, lambda i: (errors @ errors[i]) * (z @ z[i]), n_instances, rng)
 
 

@@ -52,7 +52,7 @@ class BAL(SubPoolMixin, QueryStrategy):
     order : {"ascending", "descending"}, default="ascending"
         "descending" begins inside the clusters; the paper finds it worse.
     random_state : int, RandomState or None, default=None
-        Seeds k-means. An integer gives the same order every time. It does not seed `pretext`.
+        Seeds k-means, and `pretext` where it has a `random_state` of None. An integer gives the same order every time.
 
     Raises
     ------
@@ -156,8 +156,9 @@ class BAL(SubPoolMixin, QueryStrategy):
         return np.argsort(places, kind="stable")[:n_instances]
 
     def _order_by(self, X: Any, pool: PoolView, n_classes: int | None) -> NDArray[np.float64]:
+        seed = sklearn_seed(make_generator(self.random_state))
         if self.pretext is not None:
-            X = fit_clone(self.pretext, X).transform(X)
+            X = fit_clone(self.pretext, X, seed).transform(X)
         features = flat_numeric(X)
         if features is None:
             raise ValueError(
@@ -171,7 +172,6 @@ class BAL(SubPoolMixin, QueryStrategy):
                 f"n_clusters of BAL must be at most the number of samples, pool and labelled data together, "
                 f"{len(features)}. Got {n_clusters} instead."
             )
-        seed = sklearn_seed(make_generator(self.random_state))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             kmeans = KMeans(n_clusters, n_init="auto", random_state=seed).fit(features)

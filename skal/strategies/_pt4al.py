@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..base import HasMethods, Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
+from ..utils._random import make_generator, sklearn_seed
 from ._parts._sub_pools import SubPoolMixin, fit_clone, sub_pool_bounds
 
 __all__ = ["PT4AL", "pt4al_sampling"]
@@ -35,7 +36,7 @@ class PT4AL(SubPoolMixin, QueryStrategy):
         Whether confidence is the largest softmax of the logits divided by their Euclidean norm, as in the authors'
         code, instead of the largest probability.
     random_state : int, RandomState or None, default=None
-        Changes nothing: the method draws no random number. Here so that strategies can be exchanged.
+        Seeds `pretext` where it has a `random_state` of None. The method itself draws no random number.
 
     Raises
     ------
@@ -105,7 +106,8 @@ class PT4AL(SubPoolMixin, QueryStrategy):
         return in_order[np.arange(n_instances) * n_candidates // n_instances]
 
     def _order_by(self, X: Any, pool: PoolView, n_classes: int | None) -> NDArray[np.float64]:
-        likelihood = np.asarray(fit_clone(self.pretext, X).score_samples(X), dtype=np.float64)
+        seed = sklearn_seed(make_generator(self.random_state))
+        likelihood = np.asarray(fit_clone(self.pretext, X, seed).score_samples(X), dtype=np.float64)
         if not np.isfinite(likelihood).all():
             raise ValueError("score_samples of PT4AL's pretext must return finite numbers. Got NaN or infinity.")
         return likelihood

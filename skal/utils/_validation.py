@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_n_instances", "shown"]
+__all__ = ["check_n_instances", "kind_of", "shown"]
 
 _LONGEST = 80
 
@@ -26,6 +26,11 @@ def check_n_instances(n_instances: Any, n_pool: int) -> int:
             f"n_instances must be at most the size of the pool, {n_pool}. Got {shown(n_instances)} instead."
         )
     return n_instances
+
+
+def kind_of(value: Any) -> str:
+    """What `value` is, in a word: the name of its type, or None."""
+    return "None" if value is None else type(value).__name__
 
 
 def shown(value: Any) -> str:

@@ -238,6 +238,11 @@ class Recipe(NamedTuple):
         rng = np.random.default_rng([self.seed, self.n, self.d])
         return np.round(rng.normal(size=(self.n, self.d)), 2)
 
+    @property
+    def size(self):
+        """The number of samples, as the container says."""
+        return self.n + 2 if self.kind == "Dataset too short" else self.n
+
     def make(self):
         return KINDS[self.kind](self.numbers())
 

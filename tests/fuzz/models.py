@@ -16,7 +16,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC, LinearSVC
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
@@ -53,7 +53,6 @@ MODELS = {
     "bagging": lambda d: BaggingClassifier(GaussianNB(), 3, random_state=0),
     "neighbours": lambda d: KNeighborsClassifier(2),
     "svc": lambda d: SVC(random_state=0),
-    "linear svc": lambda d: LinearSVC(max_iter=50, random_state=0),
     "ridge": lambda d: RidgeClassifier(),
     "regressor": lambda d: Ridge(),
     "pipeline": lambda d: make_pipeline(StandardScaler(), LogisticRegression(max_iter=50)),
@@ -64,7 +63,7 @@ MODELS = {
         StandardScaler(), DeepClassifier(Net, module__d=d, max_epochs=1, random_state=0)
     ),
 }
-PROBABILISTIC = sorted({*MODELS} - {"svc", "linear svc", "ridge", "regressor"})
+PROBABILISTIC = sorted({*MODELS} - {"svc", "ridge", "regressor"})
 
 
 def training_data(d, seed=0):

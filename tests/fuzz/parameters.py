@@ -103,6 +103,8 @@ def in_range(constraint, name):
         high = low + (4 if name in COSTLY else 30) if constraint.right is None else constraint.right
         if constraint.type is Integral:
             return st.integers(int(low) + (constraint.closed in ("right", "neither")), int(high))
+        # As many caps are tried as it is small.
+        low = 1e-3 if name == "cap_step" else low
         inner = st.floats(low, high, exclude_min=True, exclude_max=True)
         edges = [low] * (constraint.closed in ("left", "both")) + [high] * (constraint.closed in ("right", "both"))
         return inner | st.sampled_from(edges) if edges else inner

@@ -14,6 +14,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
@@ -117,6 +118,9 @@ def fingerprint(value):
 
 def plain(value):
     """Content alone, of what notes down how it was read: a frame keeps what it has looked up, a tree counts calls."""
+    if sp.issparse(value) and hasattr(value, "indptr"):
+        # It notes down whether its indices are in order.
+        return [value.shape, value.data, value.indices, value.indptr]
     if isinstance(value, pd.Series):
         return [value.name, str(value.dtype), list(value.index), list(value)]
     if isinstance(value, pd.DataFrame):
@@ -173,8 +177,11 @@ def wrong_with(error, faults):
         return f"an error of machinery, {words}"
     if not text or "\n" in text or len(text) > LONGEST:
         return f"no short sentence, {len(text)} characters, {words!r}"
-    quoted = error.__cause__ is not None and " ".join(str(error.__cause__).split()) in text
-    if not quoted and (found := MACHINERY.search(text)):
+    # The first line of what another package says, in skal's own sentence.
+    cause = "" if error.__cause__ is None else str(error.__cause__).strip().partition("\n")[0]
+    quoted = bool(cause) and cause[:100] in text
+    words_of_python = re.fullmatch(r"[\w.]+\(\) missing \d required (positional|keyword-only) argument: '\w+'", text)
+    if not quoted and not words_of_python and (found := MACHINERY.search(text)):
         return f"words of machinery ({found[0]!r}), {words}"
     if not any(is_skals(frame) for frame, _ in frames_of(error)[-1:]) and not is_validation(error):
         return f"raised in another package, {words}"

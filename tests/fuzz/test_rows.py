@@ -44,7 +44,8 @@ def of_rows(answer, expected):
 @fuzz(6, call=st.sampled_from(ONE), pool=containers.recipes(n=(0, 5)))
 def test_generics_of_one_container(call, pool):
     X = pool.make() if pool.n else containers.KINDS["no rows"](pool._replace(n=1).numbers())
-    check_call(f"rows.{call}", lambda: getattr(rows, call)(X), in_words(pool), unchanged=[X])
+    by = {"by": "DM2"} if call == "as_dense" else {}
+    check_call(f"rows.{call}", lambda: getattr(rows, call)(X, **by), in_words(pool), unchanged=[X])
 
 
 @fuzz(5, call=st.sampled_from(BY_INDEX), kind=a_container, index=st.sampled_from(sorted(INDICES)), d=st.integers(1, 3))
@@ -62,6 +63,8 @@ def test_rows_by_position(call, kind, index, d):
 
 @fuzz(6, first=containers.recipes(n=(1, 4), d=(2, 2)), second=containers.recipes(n=(1, 4), d=(2, 2)))
 def test_stacks_of_rows(first, second):
+    if "Dataset too short" in (first.kind, second.kind):
+        return  # which holds fewer than it says
     X, Y = first.make(), second.make()
     plain = {first.kind, second.kind} <= {*containers.PLAIN}
     check_call(
@@ -154,7 +157,12 @@ def test_metrics(data, name):
     value = data.draw(st.sampled_from(sorted(VALUES)))
     arguments[odd] = VALUES[value]
     check_call(
-        f"metrics.{name}({odd})", lambda: function(**arguments), in_words(value), unchanged=[arguments], valid=number
+        f"metrics.{name}({odd})",
+        lambda: function(**arguments),
+        in_words(value),
+        # A RandomState goes on; where no curve reaches the target, no number of labels is saved.
+        unchanged=[] if value == "RandomState" else [arguments],
+        valid=None if name == "label_savings" else number,
     )
 
 

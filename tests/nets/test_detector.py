@@ -599,7 +599,7 @@ def test_images(images, error, message, trained):
 @pytest.mark.parametrize(
     ("targets", "error", "message"),
     [
-        (None, TypeError, "y must be a list of dicts with 'boxes' and 'labels'. Got NoneType"),
+        (None, TypeError, "y must be a list of dicts with 'boxes' and 'labels'. Got None"),
         (Y[0], TypeError, "Got dict"),
         (Y[:1], ValueError, "X and y must have the same length. Got 2 and 1"),
         ([Y[0], {"boxes": []}], TypeError, r"y\[1\] must be a dict with .*Got the keys \['boxes'\]"),

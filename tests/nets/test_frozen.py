@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 
 from skal.models import net_head, net_outputs
 from skal.nets import DeepClassifier
-from skal.nets._features import STORE, FeatureStore, backbone_features, fingerprint, parse_bytes
+from skal.nets._features import STORE, backbone_features, fingerprint, parse_bytes
 from skal.nets._plumbing import _PROBED
 
 SEEN: list[int] = []  # batch sizes that backbones were given
@@ -217,58 +217,6 @@ class TestReuse:
 
 
 class TestStore:
-    row = np.zeros(100, dtype=np.float32)  # 700 bytes with what it costs beside
-
-    def scan(self, store, keys, limit, batch=20):
-        """The share of `keys` found in one pass, in which the rest is put there."""
-        found = 0
-        for start in range(0, len(keys), batch):
-            part = keys[start : start + batch]
-            there = store.get(part)
-            store.put({key: self.row for key in part if key not in there}, limit)
-            found += len(there)
-        return found / len(keys)
-
-    @pytest.mark.parametrize("share", [0.9, 0.5])
-    def test_a_part_of_a_scanned_pool_stays(self, share):
-        store, keys = FeatureStore(), [b"%d" % i for i in range(1000)]
-        limit = int(share * 1000 * 700)
-        hits = [self.scan(store, keys, limit) for _ in range(4)]
-        assert hits[0] == 0 and min(hits[1:]) > share - 0.02 and store.nbytes <= limit
-        # Some rows leave the pool, and others are looked at between two passes.
-        for i in range(1, 4):
-            self.scan(store, [b"o%d" % k for k in range(50)], limit)
-            assert self.scan(store, keys[10 * i :], limit) > share - 0.1
-
-    def test_new_data_take_over(self):
-        store, limit = FeatureStore(), 500 * 700
-        for name in (b"a", b"b"):
-            keys = [name + b"%d" % i for i in range(400)]
-            hits = [self.scan(store, keys, limit) for _ in range(8)]
-            assert hits[1] > 0.5 and hits[-1] > 0.85
-
-    def test_several_threads(self):
-        store, keys, limit = FeatureStore(), [b"%d" % i for i in range(600)], 300 * 700
-        with ThreadPoolExecutor(4) as pool:
-            hits = list(pool.map(lambda _: self.scan(store, keys, limit), range(24)))
-        assert np.mean(hits[8:]) > 0.3
-        assert len(store) <= 300 and store.nbytes == 700 * len(store)
-        assert set(store.get(keys)) == {key for key in keys if key in store.get([key])}
-
-    def test_a_row_beyond_the_limit_costs_no_other(self):
-        store = FeatureStore()
-        store.put({b"a": self.row}, limit=1000)
-        store.put({b"b": np.zeros(1000)}, limit=1000)
-        assert set(store.get([b"a", b"b"])) == {b"a"}
-        store.put({}, limit=600)
-        assert len(store) == 0 and store.nbytes == 0
-
-    def test_keeps_no_batch_alive(self):
-        store = FeatureStore()
-        batch = np.zeros((10, 3), dtype=np.float32)
-        store.put({b"a": batch[0]}, limit=10**6)
-        assert store.get([b"a"])[b"a"].base is None
-
     def test_equals_direct_computation(self):
         batches = [torch.randn(n, 3) for n in (7, 1, 12)]
         result = backbone_features(iter(batches), lambda x: 2 * x, b"", limit=10**6, block=4)

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from ...models import interrupts_pass
 from ...rows import FeatureStore, row_keys, take_rows
 
-__all__ = ["Descriptor", "descriptors_of"]
+__all__ = ["Descriptor", "descriptors_of", "seeded_clone"]
 
 
 _LIMIT = 256 * 2**20  # bytes of descriptors that are kept
@@ -37,7 +37,7 @@ class Descriptor:
 
     def __init__(self, transformer: Any, X: Any, seed: int, by: str) -> None:
         with interrupts_pass():
-            self._fitted = _seeded_clone(transformer, seed).fit(X)
+            self._fitted = seeded_clone(transformer, seed).fit(X)
         self._seen = np.sort(_numbers(row_keys(X)))
         self._by = by
         self._store = FeatureStore()
@@ -87,7 +87,8 @@ def _params(transformer: Any) -> dict[str, Any]:
     return {"class": type(transformer).__qualname__, **own}
 
 
-def _seeded_clone(transformer: Any, seed: int) -> Any:
+def seeded_clone(transformer: Any, seed: int) -> Any:
+    """A clone with this seed in each of its `random_state` parameters that is None."""
     twin = clone(transformer, safe=False)
     unset = [
         name

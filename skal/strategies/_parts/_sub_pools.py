@@ -11,7 +11,6 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from ...base import requirement
@@ -19,6 +18,7 @@ from ...models import interrupts_pass
 from ...rows import numbers_of, row_keys, stack_rows
 from ...utils._arrays import blocks, l2_normalize
 from ...utils._validation import shown
+from ._descriptors import seeded_clone
 
 __all__ = [
     "SubPoolMixin",
@@ -222,9 +222,9 @@ class _Run:
         return max(self.first_cycle + sizes.index((pool.n_labeled, len(pool))), 0 if pool.is_cold else 1)
 
 
-def fit_clone(pretext: Any, X: Any) -> Any:
-    """A fitted clone of `pretext`; what is frozen is fitted already."""
-    twin = clone(pretext, safe=False)
+def fit_clone(pretext: Any, X: Any, seed: int) -> Any:
+    """A fitted clone of `pretext`, with this seed where it has none; what is frozen is fitted already."""
+    twin = seeded_clone(pretext, seed)
     # FrozenEstimator's fit, which does nothing, is the only one that insists on a y.
     with interrupts_pass():
         return twin if isinstance(twin, FrozenEstimator) else twin.fit(X)

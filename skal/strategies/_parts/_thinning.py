@@ -17,6 +17,7 @@ from ...base import HasMethods, Interval, QueryStrategy, requirement
 from ...pool import PoolView
 from ...utils._arrays import top_k
 from ...utils._random import sklearn_seed
+from ...utils._validation import shown
 from ._descriptors import descriptors_of
 
 __all__ = ["ThinningStrategy", "most_uncertain", "strategy_of"]
@@ -134,6 +135,11 @@ def most_uncertain(
         seed = pool.memory.recall(f"seed of {by}'s {parameter}", settings, lambda: drawn)
         return _seeded(base, seed).select(pool, pool.X, n)
     function, keywords = _unwrapped(base_strategy)
+    if not callable(function):
+        raise TypeError(
+            f"The {parameter!r} parameter of {by} must be a strategy or a query function. "
+            f"Got {shown(function)} instead."
+        )
     if hasattr(function, "select"):
         return function.select(pool, pool.X, n, **keywords)
     return _ask(base_strategy, function, pool, n, f"{parameter.replace('_', ' ')} of {by}")
