@@ -41,10 +41,10 @@ def measure(n, n_events, folder):
         with LabelingSession(learner, X, journal=journal, ids=ids) as session:
             name = "durable" if durable else "fast"
             session.label(ids[:n_events], values[:n_events])
-            found[f"label, {name}"] = timed(lambda i: session.label(ids[n_events + i], values[i]), 500)  # noqa: B023
+            found[f"label, {name}"] = timed(lambda i: session.label(ids[n_events + i], values[i]), 500)
             if not durable:
-                found["undo"] = timed(lambda i: session.undo(), 5)  # noqa: B023
-                found["query of 100, with training"] = timed(lambda i: session.query(100), 1)  # noqa: B023
+                found["undo"] = timed(lambda i: session.undo(), 5)
+                found["query of 100, with training"] = timed(lambda i: session.query(100), 1)
     path = folder / "events.jsonl"
     with LabelJournal(path, durable=False) as journal:
         journal.label(ids[:n_events], values[:n_events])

@@ -55,11 +55,6 @@ class Memory:
             Makes the value.
         serves : callable, optional
             Whether a value that was found may still be used.
-
-        Returns
-        -------
-        object
-            The value.
         """
         for known, value in self._entries.get(owner, []):
             if _same(known, settings) and (serves is None or serves(value)):
@@ -93,10 +88,8 @@ def _same(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
 
 
 def _equal(first: Any, second: Any) -> bool:
-    if first is second:
-        return True
-    if type(first) is not type(second):
-        return False
+    if first is second or type(first) is not type(second):
+        return first is second
     if isinstance(first, (bool, int, float, str, bytes, np.integer, np.floating)):
         return bool(first == second)
     try:
