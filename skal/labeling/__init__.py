@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["JournalError", "JournalLockedError", "LabelJournal", "LabelingSession"]
+__all__ = [
+    "SKIPPED",
+    "JournalError",
+    "JournalLockedError",
+    "LabelJournal",
+    "LabelingSession",
+    "read_labels",
+    "write_tasks",
+]
 
 # Each is imported when it is asked for: reading a journal needs neither scikit-learn nor torch.
 _HOMES = {
@@ -12,6 +20,9 @@ _HOMES = {
     "JournalLockedError": "..exceptions",
     "LabelJournal": "._journal",
     "LabelingSession": "._session",
+    "SKIPPED": "._read_labels",
+    "read_labels": "._read_labels",
+    "write_tasks": "._write_tasks",
 }
 
 
