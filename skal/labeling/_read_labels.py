@@ -65,7 +65,8 @@ def read_labels(path: str | os.PathLike[str], *, format: str = "auto") -> dict[I
     -----
     UserWarning
         Several people answered differently: the answer of most counts, and where there is none, the sample is left
-        out. Images without boxes in COCO are left out as well, since it does not tell whether somebody looked.
+        out. Images without boxes in COCO are left out as well, since it does not tell whether somebody looked, and so
+        are its masks of groups.
 
     See Also
     --------
@@ -239,8 +240,11 @@ def _boxes_of(result: list[dict[str, Any]], one: Id, name: str) -> dict[str, lis
     """Boxes in percent of the image as boxes in pixels."""
     boxes, labels = [], []
     for part in result:
-        if part.get("type") != "rectanglelabels":
-            continue
+        kind = str(part.get("type"))
+        if kind != "rectanglelabels":
+            if kind.endswith("labels"):
+                raise ValueError(f"The answer to {one!r} in '{name}' must hold boxes alone. Got {kind} beside them.")
+            continue  # what is said of a box, such as a choice or a text
         value, width, height = part["value"], part.get("original_width"), part.get("original_height")
         if not width or not height:
             raise ValueError(f"A box of {one!r} in '{name}' lacks original_width and original_height of its image.")
@@ -268,8 +272,11 @@ def _from_coco(content: Any, name: str) -> Iterator[_Answer]:
         raise ValueError(f"'{name}' is no COCO, which has images, annotations and categories.")
     names = {category["id"]: category["name"] for category in content.get("categories", ())}
     of_image: dict[Any, list[dict[str, Any]]] = {}
+    n_crowds = 0
     for annotation in content.get("annotations", ()):
-        if not annotation.get("iscrowd"):
+        if annotation.get("iscrowd"):
+            n_crowds += 1
+        else:
             of_image.setdefault(annotation["image_id"], []).append(annotation)
     without = []
     for image in content["images"]:
@@ -285,10 +292,18 @@ def _from_coco(content: Any, name: str) -> Iterator[_Answer]:
             if annotation.get("category_id") not in names:
                 unknown = annotation.get("category_id")
                 raise ValueError(f"A box of {one!r} in '{name}' is of the category {unknown!r}, which is not listed.")
+            if (annotation.get("attributes") or {}).get("rotation"):
+                raise ValueError(f"A box of {one!r} in '{name}' is rotated, which a detector's boxes are not.")
             x, y, width, height = annotation["bbox"]
             boxes.append([x, y, x + width, y + height])
             labels.append(value_of(str(names[annotation["category_id"]])))
         yield one, _checked_boxes(boxes, labels, one, name)
+    if n_crowds:
+        warnings.warn(
+            f"{n_crowds} annotations of '{name}' are masks of groups (iscrowd), which are no boxes, and are left out.",
+            UserWarning,
+            stacklevel=4,
+        )
     if without:
         warnings.warn(
             f"{len(without)} of {len(content['images'])} images of '{name}' have no boxes and are left out: "

@@ -281,6 +281,7 @@ def test_annotations_of_older_versions(tmp_path):
         (choices("cat", "dog"), "answer to 'a' in .* must be one choice. Got"),
         ({"result": [{"type": "polygonlabels", "value": {}}]}, "holds neither choices nor boxes, but polygonlabels"),
         ({"result": [box(0, 0, 9, 9, "cat", rotation=5)]}, "A box of 'a' .* is rotated"),
+        ({"result": [box(0, 0, 9, 9, "cat"), {"type": "brushlabels"}]}, "must hold boxes alone. Got brushlabels"),
         ({"result": [box(0, 0, 0, 9, "cat")]}, "The boxes of 'a' in .* cannot be used. A box must be"),
         ({"result": [{**box(0, 0, 9, 9, "cat"), "original_width": None}]}, "lacks original_width"),
         ({"result": [{"type": "choices"}]}, "cannot be read as label-studio: a part of it"),
@@ -350,7 +351,8 @@ def test_coco_there_and_back(tmp_path):
     ]
     path.write_text(json.dumps(coco))
     words = "1 of 2 images of .* have no boxes and are left out: 'b'. COCO does not tell"
-    with pytest.warns(UserWarning, match=words) as said:
+    crowds = "1 annotations of .* are masks of groups"
+    with pytest.warns(UserWarning, match=crowds), pytest.warns(UserWarning, match=words) as said:
         found = read_labels(path)
     assert found == {5: {"boxes": [[1, 2, 11, 7], [0.5, 0, 3.5, 3]], "labels": ["dog", "cat"]}}
     assert said[0].filename == __file__
@@ -380,6 +382,7 @@ def test_the_coco_of_cvat(tmp_path):
     [
         ({"category_id": 9, "bbox": [0, 0, 1, 1]}, "A box of 'a' .* is of the category 9, which is not listed"),
         ({"category_id": 1, "bbox": [0, 0, 0, 1]}, "The boxes of 'a' in .* cannot be used"),
+        ({"category_id": 1, "bbox": [0, 0, 1, 1], "attributes": {"rotation": 30.0}}, "A box of 'a' .* is rotated"),
         ({"category_id": 1}, "cannot be read as coco: a part of it"),
     ],
 )
