@@ -100,7 +100,7 @@ def pairs_of(ids: Any, values: Any, verb: str) -> list[tuple[Id, Any]]:
 
 def same_value(first: Any, second: Any) -> bool:
     """Whether two labels are the same, of the same kind: 1, 1.0, True and "1" are four."""
-    return type(first) is type(second) and json.dumps(first) == json.dumps(second)
+    return json.dumps(first) == json.dumps(second)
 
 
 def _plain(value: Any) -> Any:

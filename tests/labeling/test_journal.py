@@ -1,5 +1,6 @@
 """LabelJournal: every label whose call returned is there after whatever happens, and none is invented."""
 
+import enum
 import gc
 import json
 import os
@@ -18,6 +19,7 @@ import torch
 from skal.exceptions import JournalError, JournalLockedError, SkalError
 from skal.labeling import LabelJournal
 from skal.labeling._events import line_of
+from skal.utils._files import write_atomically
 
 
 @pytest.fixture
@@ -126,6 +128,24 @@ def test_ids_come_back_as_they_went_in(one, path):
     assert list(labels) == [one]
     assert type(next(iter(labels))) is (str if isinstance(one, str) else int)
     assert skipped == {"x", 7}
+
+
+class Kind(enum.IntEnum):
+    CAT = 3
+
+
+class Name(enum.StrEnum):
+    DOG = "dog"
+
+
+def test_members_of_enumerations_are_what_they_stand_for(path):
+    with LabelJournal(path) as journal:
+        journal.label([Kind.CAT, Name.DOG], [Name.DOG, Kind.CAT])
+        now = journal.labels()
+    for labels in (now, reopened(path)[0]):
+        assert labels == {3: "dog", "dog": 3}
+        assert [type(one) for one in labels] == [int, str]
+        assert [type(value) for value in labels.values()] == [str, int]
 
 
 @pytest.mark.parametrize(
@@ -311,6 +331,17 @@ def test_damaged_lines_anywhere_are_set_aside_once(path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert reopened(path)[0] == {"b": "dog"}
+
+
+def test_what_is_set_aside_is_on_disk_before_the_journal_is_replaced(path, monkeypatch):
+    steps = []
+    real = write_atomically
+    path.write_bytes(fill(path)[:-5])
+    monkeypatch.setattr("skal.labeling._journal.sync_folder", lambda folder: steps.append("aside"))
+    monkeypatch.setattr("skal.labeling._journal.write_atomically", lambda *args: steps.append("journal") or real(*args))
+    with pytest.warns(UserWarning, match="damaged"):
+        LabelJournal(path).close()
+    assert steps == ["aside", "journal"]
 
 
 def test_the_warning_names_the_line_that_opened_it(path):

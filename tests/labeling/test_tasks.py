@@ -58,6 +58,11 @@ def test_ids_that_need_no_apostrophe_have_none():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("one", ["TRUE", "nan", "SEPT2", "12.Jan", "x ", "3-4", "1e5", "7", "=a", "'a", "#5", ""])
+def test_ids_that_a_spreadsheet_would_change_stand_behind_an_apostrophe(one):
+    assert id_cell(one) == f"'{one}"
+
+
 def test_a_csv_there_and_back(tmp_path):
     path = tmp_path / "tasks.csv"
     write_tasks(path, IDS)
