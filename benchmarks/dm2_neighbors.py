@@ -20,7 +20,7 @@ import time
 import numpy as np
 import torch
 
-from skal.utils._neighbors import nearest_neighbors
+from skal.strategies._parts._neighbors import nearest_neighbors
 
 K = 5
 

@@ -55,6 +55,7 @@ TESTS = {
     "learners/_dm2_at.py": ["tests/learners/test_dm2_at.py", "tests/learners/test_rounds.py"],
     "learners/_simulation.py": ["tests/learners/test_simulation.py", "tests/learners/test_rounds.py"],
     "learners/_transaction.py": [
+        "tests/learners/test_transaction.py",
         "tests/learners/test_rounds.py",
         "tests/learners/test_active_learner.py",
         "tests/learners/test_labels.py",

@@ -25,7 +25,9 @@ def checked_proba(values: Any, n: int, name: str) -> NDArray:
             f"predict_proba of {name} must return class probabilities as an array of shape ({n}, n_classes), one row "
             f"for each sample. Got {_described(values, proba)}."
         )
-    _check_distributions(proba, name)
+    _check_distributions(
+        proba, name, " Several labels at once are for modAL.multilabel, whose strategies learners take."
+    )
     return proba
 
 
@@ -43,7 +45,7 @@ def checked_boxes(values: Any, name: str) -> NDArray:
     return proba
 
 
-def _check_distributions(proba: NDArray, name: str) -> None:
+def _check_distributions(proba: NDArray, name: str, hint: str = "") -> None:
     sums = proba.sum(axis=1, dtype=np.float64)
     # NaN is in no range.
     if not (proba.min() >= -_SLACK and np.abs(sums - 1).max() <= _SLACK):
@@ -51,7 +53,7 @@ def _check_distributions(proba: NDArray, name: str) -> None:
         got = f"a row that sums to {sums[wrong][0]:g}" if wrong.any() else f"{proba.min():g}"
         raise ValueError(
             f"Each row of class probabilities by predict_proba of {name} must be a distribution over classes that "
-            f"exclude each other: numbers of 0 or more whose sum is 1. Got {got}."
+            f"exclude each other: numbers of 0 or more whose sum is 1. Got {got}.{hint}"
         )
 
 

@@ -58,7 +58,7 @@ class PlainModel(Model):
             raise self.lacks("embeddings")
         shape, expected = feature_shape(X), getattr(self.estimator, "n_features_in_", None)
         # Of images, say, an estimator may count what it likes.
-        if expected not in (None, found.shape[1]) and (shape is None or len(shape) == 1):
+        if expected not in (None, found.shape[1]) and (shape is None or len(shape) < 2):
             raise ValueError(f"X must have the {expected} features of {self.name}. Got {found.shape[1]} instead.")
         return found
 

@@ -122,7 +122,10 @@ def _stack_categories(first: pd.Series, second: Any, name: Any) -> Any:
     values = second if isinstance(second, pd.Series) else pd.Series(np.asarray(second, dtype=object))
     levels = list(first.cat.categories)
     is_category = isinstance(values.dtype, pd.CategoricalDtype)
-    found = list(values.cat.categories if is_category else pd.unique(values.dropna()))
+    try:
+        found = list(values.cat.categories if is_category else pd.unique(values.dropna()))
+    except TypeError:  # of dicts and lists
+        raise _refusal(name, "categories", values.tolist()) from None
     texts = [isinstance(level, str) for level in levels]
     if levels and found and all(texts) != all(isinstance(level, str) for level in found):
         raise _refusal(name, "text" if all(texts) else "numbers", found)

@@ -125,11 +125,12 @@ def _listed(classes: Any) -> str:
 
 
 def _nearest(label: Any, classes: Any) -> Any:
-    """The class that was meant most likely: the same text, the nearest number, the most similar text."""
-    same = [each for each in classes if str(each).strip().casefold() == str(label).strip().casefold()]
+    """The class that was meant most likely: the same text or value, the nearest number, the most similar text."""
+    text = str(label).strip().casefold()
+    same = [each for each in classes if str(each).strip().casefold() == text]
+    same = same or [each for each in classes if isinstance(label, (int, float)) and each == label]
     if same:
         return same[0]
     if _kind(label) == "number" and all(_kind(each) == "number" for each in classes):
         return min(classes, key=lambda each: abs(each - label))
-    text = str(label).casefold()
     return max(classes, key=lambda each: difflib.SequenceMatcher(None, text, str(each).casefold()).ratio())

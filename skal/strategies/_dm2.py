@@ -12,7 +12,7 @@ from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
 from ..pool import PoolView
 from ..rows import as_dense, check_finite, like, working_dtype
 from ..utils._arrays import blocks, l2_normalize
-from ..utils._neighbors import Metric, Search, nearest_neighbors
+from ._parts._neighbors import Metric, Search, nearest_neighbors
 
 __all__ = ["DM2", "dm2_sampling"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral
 from typing import Any, ClassVar, Literal
 
@@ -52,9 +53,9 @@ class QueryByCommittee(ScoringStrategy):
     both in [0, log n_classes] and at most log M. The second is the mutual information of `BALD`.
 
     A bootstrap sample of one class is drawn again; a class missing from a member's sample has probability 0 there.
-    Where only one class is labelled all members agree and nothing is trained. In a pipeline the members share its
-    fitted transformers. Differences from the references: vote entropy is not divided by log min(M, n_classes), which
-    changes no order.
+    Where only one class is labelled all members agree and nothing is trained. Where all agree on every sample, the
+    choice is random, and a warning says so. In a pipeline the members share its fitted transformers. Differences from
+    the references: vote entropy is not divided by log min(M, n_classes), which changes no order.
 
     Time: M fits and M passes over the pool. Memory: O(n n_classes), whatever M.
 
@@ -105,13 +106,24 @@ class QueryByCommittee(ScoringStrategy):
         if self.measure == "kl":
             mean, mean_entropy = mean_and_entropy(samples)
             # The same as the divergence; only rounding leads below 0.
-            return np.maximum(entropy(mean) - mean_entropy, 0)
+            return self._told(np.maximum(entropy(mean) - mean_entropy, 0))
         votes = np.zeros((len(pool), len(pool.classes)))
         n_members = 0
         for proba in samples:
             add_votes(votes, proba)
             n_members += 1
-        return entropy(votes / n_members)
+        return self._told(entropy(votes / n_members))
+
+    def _told(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The scores; a warning where they say nothing."""
+        if len(scores) > 1 and not scores.any():
+            warnings.warn(
+                "All members of QueryByCommittee agree on every sample of the pool, so that its choice is random: use "
+                'measure="kl", more members, or labels of more classes.',
+                UserWarning,
+                stacklevel=2,
+            )
+        return scores
 
 
 query_by_committee_sampling = make_query_function(QueryByCommittee, "query_by_committee_sampling")

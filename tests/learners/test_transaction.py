@@ -43,6 +43,7 @@ from skal.learners import ActiveLearner, DM2ATLearner, simulate
 from skal.learners._transaction import Snapshot, unchanged_on_error
 from skal.meta import ActiveLearningClassifier
 from skal.nets import DeepClassifier
+from skal.pool import Memory
 
 rng = np.random.default_rng(0)
 Y = np.tile([0, 1, 1, 0, 0, 1], 12)
@@ -456,6 +457,15 @@ class Frozen:
     count: int = 0
 
 
+class Slots:
+    """An attribute in a slot, and no way to be pickled of its own."""
+
+    __slots__ = ("a",)
+
+    def __init__(self, a):
+        self.a = a
+
+
 class Box:
     """Whatever it is given."""
 
@@ -478,6 +488,8 @@ CHANGES = {
     "new attribute": (Box(), lambda one: setattr(one, "a", 2), lambda one: vars(one).copy()),
     "lost attribute": (Box(a=1), lambda one: delattr(one, "a"), lambda one: vars(one).copy()),
     "frozen slots": (Frozen([1]), lambda one: (one.values.append(2), object.__setattr__(one, "count", 5)), repr),
+    "slots": (Slots(1), lambda one: setattr(one, "a", 2), lambda one: one.a),
+    "memory": (Memory(), lambda one: one.keep("owner", {}, 1), lambda one: repr(vars(one))),
     "ordered": (OrderedDict(a=1, b=2), lambda one: one.move_to_end("a"), lambda one: list(one)),
     "default": (defaultdict(list, a=[1]), lambda one: one["b"].append(one["a"].append(2)), repr),
     "deque": (deque([1, 2], maxlen=2), lambda one: one.append(3), repr),

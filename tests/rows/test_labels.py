@@ -1,13 +1,16 @@
-"""Labels as scikit-learn reads them."""
+"""Labels as scikit-learn reads them, and those of known classes."""
+
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 
 from skal.learners import ActiveLearner
 from skal.meta import ActiveLearningClassifier
-from skal.rows import plain_labels
+from skal.rows import check_classes, check_labels, plain_labels
 from skal.strategies import EntropySampling, QueryByCommittee
 
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -53,3 +56,40 @@ def test_a_learner_takes_them(make):
         assert asked[0] == asked[1]
     loop = ActiveLearningClassifier(LogisticRegression(), EntropySampling(), n_queries=2, random_state=0)
     np.testing.assert_array_equal(loop.fit(X, make(Y)).queried_idx_, loop.fit(X, Y).queried_idx_)
+
+
+@pytest.mark.parametrize(
+    ("label", "classes", "nearest"),
+    [
+        (True, [0, 1], "1"),
+        (1, [False, True], "True"),
+        ("1", [0, 1], "1"),
+        (1, ["0", "1"], "'1'"),
+        (8, [0, 5, 9], "9"),
+        (4.5, [0, 4, 9], "4"),
+        ("Dog", ["cat", "dog"], "'dog'"),
+        ("dgo", ["cat", "dog"], "'dog'"),
+    ],
+)
+def test_a_label_of_another_kind_or_value_is_refused(label, classes, nearest):
+    with pytest.raises(ValueError, match=re.escape(f"did you mean {nearest}?")):
+        check_labels([classes[0], label], classes)
+
+
+@pytest.mark.parametrize("label", [None, "", "  ", float("nan"), pd.NA, np.nan])
+def test_a_missing_label_is_refused(label):
+    with pytest.raises(ValueError, match="must hold one of the classes 'a', 'b' for each sample"):
+        check_labels(["a", label], ["a", "b"])
+
+
+def test_labels_of_a_class_in_any_container():
+    for y in ([0, 1.0], np.array([1, 0], dtype=np.uint8), pd.Series([0, 1]), torch.tensor([1]), [{"labels": [0, 1]}]):
+        check_labels(y, [0, 1])
+
+
+@pytest.mark.parametrize("classes", [[], "ab", None, [0, 0], [0, None], ["a", ""], 3])
+def test_classes_are_a_list_of_different_labels(classes):
+    with pytest.raises(ValueError, match="The 'classes' parameter of Learner must be None or list different labels"):
+        check_classes(classes, "Learner")
+    assert check_classes(np.array([2, 1]), "Learner") == [2, 1]
+    assert check_classes([0, False], "Learner") == [0, False]

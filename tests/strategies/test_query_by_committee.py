@@ -109,6 +109,15 @@ def test_one_labelled_class_scores_0_everywhere(data):
         np.testing.assert_array_equal(scores, 0)
 
 
+@pytest.mark.parametrize("measure", ["vote_entropy", "kl"])
+def test_a_choice_at_random_is_told(data, measure):
+    X, y = data[:2]
+    strategy = QueryByCommittee(measure=measure, bootstrap=False, random_state=0)
+    with pytest.warns(UserWarning, match="agree on every sample of the pool, so that its choice is random"):
+        scores = strategy.select(LogisticRegression().fit(X, y), X, 2, X_training=X, y_training=y)[1]
+    np.testing.assert_array_equal(scores, 0)
+
+
 def test_no_labelled_data_is_a_clear_error(data):
     X, y, pool = data
     with pytest.raises(PoolCapabilityError, match="QueryByCommittee needs the labelled data"):

@@ -80,22 +80,26 @@ def cluster_distance_difference(X: ArrayLike, centers: ArrayLike) -> NDArray[np.
     means = means.astype(np.float64)
     if len(means) < 2:
         raise ValueError(f"cluster_distance_difference needs at least two centers. Got {len(means)}.")
-    # Distances do not change with the origin; one amid the centres keeps the squares, and their rounding, small.
-    origin = means.mean(axis=0)
-    means = means - origin
-    norms = np.einsum("kd,kd->k", means, means)
-    differences = np.empty(len(features))
-    for rows in blocks(len(features), _BLOCK // max(means.shape)):
-        block = features[rows] - origin
-        squares = block @ means.T
-        squares *= -2
-        squares += norms
-        nearest = np.partition(squares, 1, axis=1)[:, :2]
-        nearest += np.einsum("id,id->i", block, block)[:, None]
-        nearest = np.sqrt(np.maximum(nearest, 0))
-        differences[rows] = nearest[:, 1] - nearest[:, 0]
+    with np.errstate(over="ignore", invalid="ignore"):  # of values whose squares no double holds, which are refused
+        # Distances do not change with the origin; one amid the centres keeps the squares, and their rounding, small.
+        origin = means.mean(axis=0)
+        means = means - origin
+        norms = np.einsum("kd,kd->k", means, means)
+        differences = np.empty(len(features))
+        for rows in blocks(len(features), _BLOCK // max(means.shape)):
+            block = features[rows] - origin
+            squares = block @ means.T
+            squares *= -2
+            squares += norms
+            nearest = np.partition(squares, 1, axis=1)[:, :2]
+            nearest += np.einsum("id,id->i", block, block)[:, None]
+            nearest = np.sqrt(np.maximum(nearest, 0))
+            differences[rows] = nearest[:, 1] - nearest[:, 0]
     if not (np.isfinite(differences).all() and np.isfinite(norms).all()):
-        raise ValueError("X and centers of cluster_distance_difference must be finite. Got NaN or infinity.")
+        raise ValueError(
+            "X and centers of cluster_distance_difference must be finite, and their squares, too. Got NaN, infinity or "
+            "values beyond 1e150."
+        )
     return differences
 
 

@@ -69,7 +69,7 @@ class ThinningStrategy(QueryStrategy):
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         seed = sklearn_seed(rng)
-        n = min(len(pool), math.ceil(self.sampling_ratio * n_instances))
+        n = math.ceil(min(len(pool), self.sampling_ratio * n_instances))
         ranked, scores = most_uncertain(
             self.base_strategy, pool, n, rng, self.__name__, random_state=getattr(self, "random_state", None)
         )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ._arrays import blocks
+from ...utils._arrays import blocks
 
 __all__ = ["Found", "Metric", "Neighbors", "Search", "nearest_neighbors"]
 

@@ -7,9 +7,9 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from skal.metrics import combined_distances
-from skal.utils import _neighbors
+from skal.strategies._parts import _neighbors
+from skal.strategies._parts._neighbors import nearest_neighbors
 from skal.utils._arrays import l2_normalize
-from skal.utils._neighbors import nearest_neighbors
 
 FEATURES = np.array([(3, 4), (1, 0), (0, 2), (6, 7.9), (5, 1.0)])
 
