@@ -55,6 +55,11 @@ class Memory:
             Makes the value.
         serves : callable, optional
             Whether a value that was found may still be used.
+
+        Returns
+        -------
+        object
+            The value.
         """
         for known, value in self._entries.get(owner, []):
             if _same(known, settings) and (serves is None or serves(value)):
