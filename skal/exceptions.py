@@ -4,6 +4,8 @@ from sklearn.exceptions import NotFittedError
 
 __all__ = [
     "ColdStartWarning",
+    "JournalError",
+    "JournalLockedError",
     "ModelNotFittedError",
     "PoolCapabilityError",
     "ResultsError",
@@ -38,6 +40,14 @@ class ModelNotFittedError(SkalError, NotFittedError):
 
 class TrainingDivergedError(SkalError, ArithmeticError):
     """A network's loss became NaN or infinite in training."""
+
+
+class JournalError(SkalError, OSError):
+    """A journal of labels cannot be read or written, or is none."""
+
+
+class JournalLockedError(JournalError):
+    """Somebody else writes to the journal."""
 
 
 class ResultsError(SkalError, OSError):

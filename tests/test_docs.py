@@ -16,6 +16,7 @@ PUBLIC = [
     "skal.base",
     "skal.exceptions",
     "skal.experiments",
+    "skal.labeling",
     "skal.learners",
     "skal.meta",
     "skal.metrics",

@@ -1,6 +1,7 @@
 """Learners: who holds the labels."""
 
 from ._active_learner import ActiveLearner
+from ._arguments import check_cold_start as check_cold_start  # for labeling
 from ._dm2_at import DM2ATLearner
 from ._simulation import Round, simulate
 from ._simulation import learner_from as learner_from  # for meta and experiments

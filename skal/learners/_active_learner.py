@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from modAL.uncertainty import uncertainty_sampling
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from torch import nn
@@ -350,6 +350,51 @@ class ActiveLearner(ModALActiveLearner):
             self._fit_to_known(bootstrap=bootstrap, **fit_kwargs)
         return self
 
+    def retrain(self, X: Any = None, y: Any = None, *, source: str, **fit_kwargs: Any) -> ActiveLearner:
+        """Take the samples and labels that `source` keeps, all of them anew, and train on all that is labelled.
+
+        For whoever keeps the labels elsewhere, and corrects, takes back and adds, such as a labelling session. What
+        the learner has of its own stands before them. Round, open query and what strategies keep stay. `undo` does not
+        reach behind them.
+
+        Parameters
+        ----------
+        X : array-like of m samples or None, default=None
+            In place of what `source` gave before. None: it has none.
+        y : array-like of m labels or None, default=None
+        source : str
+            Who keeps them.
+        **fit_kwargs
+            Passed to the estimator's `fit`.
+
+        Returns
+        -------
+        self
+
+        Notes
+        -----
+        While all labels are one class, and the learner has none of its own, a classifier has nothing to learn: it
+        stays untrained, the labels are not taken, and `cold_start` goes on choosing. What the learner is afterwards
+        depends on the labels and their order alone, not on how they came in; so the copies of `DM2ATLearner` are those
+        of a network trained on the labels, at the cost of a second training.
+        """
+        with self._unchanged_on_error():
+            own = self._labels.without(source)
+            self._labels = own
+            if X is not None and (len(own) or not _classifies(self.estimator) or _has_classes(y)):
+                new = self._checked(X, y)
+                self._labels = own.with_lesson(new.X, new.y, source=source)
+                self._fit_to_known(**fit_kwargs)
+                copies = self._copies(new.X, new.y)
+                if copies is not None:
+                    self._labels = own.with_lesson(new.X, new.y, copies=copies, source=source)
+                    self._fit_to_known(**fit_kwargs)
+            elif len(own):
+                self._fit_to_known(**fit_kwargs)
+            elif is_fitted(self.estimator):
+                self.estimator = clone(self.estimator)
+        return self
+
     # -- what is labelled ----------------------------------------------------------------------------------------
 
     @property
@@ -520,3 +565,16 @@ class ActiveLearner(ModALActiveLearner):
     def _unchanged_on_error(self) -> AbstractContextManager[None]:
         """All or nothing, in what may train; the labelled data are the user's, and never written to."""
         return unchanged_on_error(self, leave=(self.X_training, self.y_training))
+
+
+def _classifies(estimator: Any) -> bool:
+    try:
+        return bool(is_classifier(estimator))
+    except (AttributeError, TypeError):  # of an estimator without scikit-learn's tags
+        return hasattr(estimator, "predict_proba")
+
+
+def _has_classes(y: Any) -> bool:
+    """Whether there is more than one label."""
+    first = take_rows(y, slice(0, 1))
+    return bool(np.any(np.asarray(y) != np.asarray(first)))

@@ -22,7 +22,8 @@ class _Lesson:
     """What came in one piece: the initial data, or what one `teach` brought.
 
     `copies` are copies of the rows `copied` (positions in the lesson), where there are any. `before` is whatever the
-    learner wants back when the lesson is undone; None marks data that cannot be undone.
+    learner wants back when the lesson is undone; None marks data that cannot be undone. `source` names who keeps the
+    labels, such as a labelling session, and brings them anew; None is the learner itself.
     """
 
     X: Any
@@ -30,6 +31,7 @@ class _Lesson:
     copies: Any = None
     copied: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     before: Any = None
+    source: str | None = None
 
     def __len__(self) -> int:
         return 0 if self.X is None else n_rows(self.X)
@@ -86,10 +88,12 @@ class LabeledSet:
 
     # -- other sets made of this one ---------------------------------------------------------------------------
 
-    def with_lesson(self, X: Any, y: Any, *, copies: Any = None, before: Any = None) -> LabeledSet:
+    def with_lesson(
+        self, X: Any, y: Any, *, copies: Any = None, before: Any = None, source: str | None = None
+    ) -> LabeledSet:
         """This set and new rows, with one copy of each row or none.
 
-        `before` comes back from `without_last`; None for rows that cannot be undone.
+        `before` comes back from `without_last`; None for rows that cannot be undone. `without` leaves out a `source`.
         """
         if self._lessons:
             first = self._lessons[0]
@@ -100,7 +104,7 @@ class LabeledSet:
                 head = take_rows(first.y, slice(0, 1))
                 y = drop_rows(label_rows(head, y, X), np.arange(n_rows(head)))
         copied = np.arange(0 if copies is None else n_rows(copies))
-        return self._with((*self._lessons, _Lesson(X, y, copies, copied, before)), self._stacked)
+        return self._with((*self._lessons, _Lesson(X, y, copies, copied, before, source)), self._stacked)
 
     def without_last(self) -> tuple[LabeledSet, Any]:
         """This set without its last lesson, and what that lesson was given as `before`."""
@@ -109,6 +113,11 @@ class LabeledSet:
         kept = self._lessons[:-1]
         stacked = {name: stack for name, stack in self._stacked.items() if stack[0] <= len(kept)}
         return self._with(kept, stacked), self._lessons[-1].before
+
+    def without(self, source: str) -> LabeledSet:
+        """This set without what `source` brought."""
+        kept = tuple(lesson for lesson in self._lessons if lesson.source != source)
+        return self if len(kept) == len(self._lessons) else self._with(kept, {})
 
     def relabeled(self, position: Any, y: Any) -> LabeledSet:
         """This set with other labels `y` at one or several positions."""

@@ -32,6 +32,7 @@ class Memory:
 
     def __init__(self, *, keeps: bool = True) -> None:
         self.keeps = keeps
+        self.changes = 0  # how often something was kept, for those who save it
         self._entries: dict[str, list[tuple[dict[str, Any], Any]]] = {}
 
     def recall(
@@ -74,6 +75,7 @@ class Memory:
         others = [entry for entry in self._entries.get(owner, []) if not _same(entry[0], settings)]
         # A new list: one that was saved for a failing query stays as it was.
         self._entries[owner] = [(dict(settings), value), *others][:_ENTRIES]
+        self.changes += 1
 
     @contextmanager
     def unchanged_on_error(self) -> Iterator[None]:
@@ -91,10 +93,8 @@ def _same(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
 
 
 def _equal(first: Any, second: Any) -> bool:
-    if first is second:
-        return True
-    if type(first) is not type(second):
-        return False
+    if first is second or type(first) is not type(second):
+        return first is second
     if isinstance(first, (bool, int, float, str, bytes, np.integer, np.floating)):
         return bool(first == second)
     try:

@@ -1,0 +1,38 @@
+"""People at work: a journal of labels, sessions, task files, stopping advice and the commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "SKIPPED",
+    "JournalError",
+    "JournalLockedError",
+    "LabelJournal",
+    "LabelingSession",
+    "read_labels",
+    "write_tasks",
+]
+
+# Each is imported when it is asked for: reading a journal needs neither scikit-learn nor torch.
+_HOMES = {
+    "JournalError": "..exceptions",
+    "JournalLockedError": "..exceptions",
+    "LabelJournal": "._journal",
+    "LabelingSession": "._session",
+    "SKIPPED": "._read_labels",
+    "read_labels": "._read_labels",
+    "write_tasks": "._write_tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
