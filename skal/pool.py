@@ -19,7 +19,7 @@ from .rows import check_finite, column_names, feature_shape, n_rows, plain_label
 from .utils._compat import BaseCommittee, BaseLearner
 from .utils._memory import Memory
 from .utils._random import make_generator
-from .utils._validation import shown
+from .utils._validation import kind_of, shown
 
 __all__ = ["Memory", "PoolView", "view_pool"]
 
@@ -255,7 +255,7 @@ class PoolView:
         head = self._ask("head", None, self.model.head)
         if not isinstance(head, Head):
             raise TypeError(
-                f"head of {type(self.model).__name__} must return skal.models.Head. Got {type(head).__name__} instead."
+                f"head of {type(self.model).__name__} must return skal.models.Head. Got {kind_of(head)} instead."
             )
         return head
 

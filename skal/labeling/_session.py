@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..exceptions import JournalError
 from ..learners import ActiveLearner, check_cold_start
 from ..rows import check_classes, check_labels, take_rows
-from ..utils._validation import check_n_instances, shown
+from ..utils._validation import check_n_instances, kind_of, shown
 from ._answers import Id, as_ids, as_value, as_values, pairs_of
 from ._ids import Ids, changed_samples, witnesses
 from ._journal import LabelJournal
@@ -472,7 +472,7 @@ class LabelingSession:
 
 def _check_learner(learner: Any) -> None:
     if not isinstance(learner, ActiveLearner):
-        raise TypeError(f"learner must be a skal.learners.ActiveLearner. Got {type(learner).__name__} instead.")
+        raise TypeError(f"learner must be a skal.learners.ActiveLearner. Got {kind_of(learner)} instead.")
 
 
 def _check_journal(journal: Any) -> None:

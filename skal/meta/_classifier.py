@@ -26,6 +26,7 @@ from ..rows import check_training_data, feature_shape, n_rows, plain_labels, tak
 from ..strategies import RandomSampling
 from ..utils._compat import HasMethods, Interval, RealNotInt, StrOptions, validate_parameter_constraints
 from ..utils._random import make_generator, sklearn_seed
+from ..utils._validation import kind_of
 
 __all__ = ["ActiveLearningClassifier"]
 
@@ -286,7 +287,7 @@ class ActiveLearningClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
 
     def _check_eval_set(self, eval_set: Any, X: Any) -> tuple[Any, NDArray]:
         if not isinstance(eval_set, (tuple, list)) or len(eval_set) != 2:
-            raise TypeError(f"eval_set must be a pair (X_val, y_val). Got {type(eval_set).__name__} instead.")
+            raise TypeError(f"eval_set must be a pair (X_val, y_val). Got {kind_of(eval_set)} instead.")
         X_val, y_val = self._check_data(*eval_set)
         if None not in (feature_shape(X), feature_shape(X_val)) and feature_shape(X) != feature_shape(X_val):
             raise ValueError(

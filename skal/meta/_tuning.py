@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from ..learners import simulate
 from ..rows import n_rows, plain_labels, take_rows
 from ..strategies import BAL
-from ..utils._validation import shown
+from ..utils._validation import kind_of, shown
 from ._classifier import ActiveLearningClassifier, _count
 
 __all__ = ["BalancingFactor", "tune_balancing_factor"]
@@ -212,7 +212,7 @@ def _splits(estimator: Any, X: Any, y: NDArray, cv: Any, eval_set: Any) -> Itera
     """Pool, its labels, validation data, their labels."""
     if eval_set is not None:
         if not isinstance(eval_set, (tuple, list)) or len(eval_set) != 2:
-            raise TypeError(f"eval_set must be a pair (X_val, y_val). Got {type(eval_set).__name__} instead.")
+            raise TypeError(f"eval_set must be a pair (X_val, y_val). Got {kind_of(eval_set)} instead.")
         yield X, y, eval_set[0], np.asarray(eval_set[1])
         return
     if n_rows(X) != len(y):

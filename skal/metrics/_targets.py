@@ -123,7 +123,7 @@ def label_kind(label: Any) -> str:
 
 def _target(target: Any, name: str) -> tuple[NDArray[np.float32], NDArray]:
     if not isinstance(target, Mapping) or "boxes" not in target or "labels" not in target:
-        got = f"the keys {sorted(map(str, target))}" if isinstance(target, Mapping) else type(target).__name__
+        got = f"the keys {sorted(map(str, target))}" if isinstance(target, Mapping) else kind_of(target)
         raise TypeError(f"{name} must be a dict with 'boxes' and 'labels'. Got {got} instead.")
     box_format = getattr(getattr(target["boxes"], "format", None), "value", "XYXY")
     if box_format != "XYXY":

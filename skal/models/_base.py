@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..exceptions import PoolCapabilityError
 from ..rows import flat_numeric, n_rows
-from ..utils._validation import shown
+from ..utils._validation import kind_of, shown
 from ._checks import checked_matrix, checked_proba
 
 __all__ = ["Head", "Model", "Outputs", "model_for", "register_model"]
@@ -211,7 +211,7 @@ class Model:
         found, n = self.outputs(X, frozenset(want)), n_rows(X)
         if not isinstance(found, Outputs):
             raise TypeError(
-                f"outputs of {type(self).__name__} must return skal.models.Outputs. Got {type(found).__name__} instead."
+                f"outputs of {type(self).__name__} must return skal.models.Outputs. Got {kind_of(found)} instead."
             )
         given = {member: getattr(found, member) for member in sorted(want)}
         for member, values in given.items():

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..models import last_linear
-from ..utils._validation import shown
+from ..utils._validation import kind_of, shown
 from ._labels import outputs_parameter
 from ._params import made
 
@@ -183,7 +183,7 @@ def load_weights(module: nn.Module, path: Path, head: str | None, owner: str = O
             state = state[key]
     is_dict = isinstance(state, dict) and all(isinstance(key, str) for key in state)
     if not is_dict or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(f"{str(path)!r} must hold a state dict, names to tensors. Got {type(state).__name__}.")
+        raise ValueError(f"{str(path)!r} must hold a state dict, names to tensors. Got {kind_of(state)}.")
     state = {
         key.removeprefix("module."): value.dequantize() if value.is_quantized else value.to_dense()
         for key, value in state.items()

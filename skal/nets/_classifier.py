@@ -18,6 +18,7 @@ from ..rows import check_finite, column_names, dataset_labels, feature_shape, n_
 from ..utils._arrays import blocks
 from ..utils._compat import HasMethods, StrOptions, plain_module, predict_nonlinearity
 from ..utils._torch import first_output, kept_modes, torch_rng
+from ..utils._validation import kind_of
 from ._backbone import check_weights
 from ._data import collate_samples, is_training_data
 from ._features import parse_bytes
@@ -434,7 +435,7 @@ class DeepClassifier(NetPlumbing):
             raise ValueError(f"X and y must have the same length. Got {n_rows(X)} and {len(codes)}.")
         data = X if isinstance(X, (Dataset, Mapping)) else as_tensor(self._cast(X))
         if not isinstance(data, torch.Tensor) or not data.is_floating_point():
-            raise TypeError(f"X must be an array of real numbers for an input gradient. Got {type(X).__name__}.")
+            raise TypeError(f"X must be an array of real numbers for an input gradient. Got {kind_of(X)}.")
         nonlinearity = predict_nonlinearity(self)
         gradients = []
         size = len(data) if self.batch_size == -1 else self.batch_size

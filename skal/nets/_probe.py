@@ -12,6 +12,7 @@ from torch import nn
 from ..models import Calls
 from ..rows import net_input
 from ..utils._torch import first_output, kept_modes, torch_rng
+from ..utils._validation import kind_of
 
 __all__ = ["BACKBONE_BLOCK", "probe_module", "run_backbone"]
 
@@ -63,7 +64,7 @@ def probe_module(module: nn.Module, rows: Any, layer: str | None, *, frozen: boo
                 f"{type(error).__name__}: {error}"
             ) from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
-        got = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__
+        got = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else kind_of(output)
         raise ValueError(f"{type(module).__name__} must output one row of logits per sample. Got {got} instead.")
 
     head = calls.name_of(output)

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from ..utils._validation import kind_of
 from ._generics import column_names, numbers_of, stack_rows
 
 __all__ = ["as_dense", "flat_numeric", "stack_copies", "working_dtype"]
@@ -21,7 +22,7 @@ def as_dense(X: Any, by: str) -> NDArray:
     Raises `TypeError`, in the name of `by`, where `X` is sparse, a dict of inputs, a Dataset, an array of records, or
     holds anything but numbers of one shape.
     """
-    kind = type(X).__name__
+    kind = kind_of(X)
     if sp.issparse(X) or getattr(X, "layout", torch.strided) != torch.strided:
         call = "X.toarray()" if sp.issparse(X) else "X.to_dense()"
         raise TypeError(f"{by} computes with raw samples, which must be dense. Got a sparse {kind}: use {call}.")

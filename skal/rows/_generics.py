@@ -117,13 +117,13 @@ def n_rows(X: Any) -> int:
         raise TypeError(f"Expected a collection of samples. Got {'None' if X is None else f'the class {X.__name__}'}.")
     shape = getattr(X, "shape", None)
     if shape is not None and len(shape) == 0:
-        raise TypeError(f"Expected a collection of samples. Got a scalar {type(X).__name__} instead.")
+        raise TypeError(f"Expected a collection of samples. Got a scalar {kind_of(X)} instead.")
     if shape is None and not hasattr(X, "__len__") and hasattr(X, "__array__"):
         return n_rows(np.asarray(X))
     try:
         return len(X) if shape is None else int(shape[0])
     except TypeError:
-        raise TypeError(f"Expected a collection of samples. Got {type(X).__name__} instead.") from None
+        raise TypeError(f"Expected a collection of samples. Got {kind_of(X)} instead.") from None
 
 
 @generic

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ..utils._validation import shown
+from ..utils._validation import kind_of, shown
 from ._dataset import part_keys
 from ._generics import as_index, n_rows, stack_rows, take_rows
 from ._keys import digest
@@ -136,7 +136,7 @@ def _checked_paths(paths: Any) -> list[Any]:
     if isinstance(paths, (str, bytes, os.PathLike)):
         raise TypeError(f"The 'paths' of ImageFiles must be a list of paths. Got one, {paths!r}: put it into a list.")
     if isinstance(paths, (Mapping, Dataset)) or not isinstance(paths, Iterable):
-        raise TypeError(f"The 'paths' of ImageFiles must be a list of paths. Got {type(paths).__name__} instead.")
+        raise TypeError(f"The 'paths' of ImageFiles must be a list of paths. Got {kind_of(paths)} instead.")
     found = list(paths)
     if not found:
         raise ValueError("The 'paths' of ImageFiles must hold at least one path. Got none.")

@@ -16,7 +16,7 @@ from scipy.special import softmax
 from ..models import Head, Model, Outputs
 from ..pool import Memory, PoolView
 from ..rows import n_rows
-from ..utils._validation import shown
+from ..utils._validation import kind_of, shown
 
 __all__ = ["FakePool"]
 
@@ -385,7 +385,7 @@ def _check_lengths(n: int, given: dict[str, Any], y: Any) -> None:
 
 def _check_shapes(given: dict[str, Any], classes: Any, labeled: FakePool | None) -> None:
     if labeled is not None and not isinstance(labeled, FakePool):
-        raise ValueError(f"The 'labeled' of FakePool must be another FakePool. Got {type(labeled).__name__}.")
+        raise ValueError(f"The 'labeled' of FakePool must be another FakePool. Got {kind_of(labeled)}.")
     widths = _n_classes(given) | ({} if classes is None else {"classes": len(classes)})
     if len(set(widths.values())) > 1:
         raise ValueError(f"All that FakePool is given must have one column for each class. Got {widths}.")

@@ -23,8 +23,8 @@ NO_SPARSE = {"bayes", "pipeline", "deep behind a scaler", "bagging", "committee"
 UNORDERED = {"BAL", "PT4AL", "UFFM", "PatraBruzzone", "KMeansSampling", "TypiClust", "BADGE", "ActiveFT", "ALFAMix"}
 UNORDERED |= {"CoreSet", "ProbCover", "NoiseStability", "DECERN"}
 
-# Samples that a schedule needs: PCA has no likelihood of one alone, and there are two clusters.
-FEWEST = {"PT4AL": 2, "BAL": 2}
+# Samples that a schedule needs: PCA has no likelihood of two, which are on a line, and there are two clusters.
+FEWEST = {"PT4AL": 3, "BAL": 2}
 
 
 def in_words(*parts, **named):

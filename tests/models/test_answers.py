@@ -98,7 +98,7 @@ def even(X):
     ("outputs", "error", "message"),
     [
         (lambda X: Outputs(), TypeError, "Broken offers 'embeddings' of Told, but its outputs has none."),
-        (lambda X: None, TypeError, "outputs of Broken must return skal.models.Outputs. Got NoneType instead."),
+        (lambda X: None, TypeError, "outputs of Broken must return skal.models.Outputs. Got None instead."),
         (lambda X: Outputs(embeddings=X[1:]), ValueError, r"embeddings of Told .* \(30, d\).* Got shape \(29, 4\)."),
         (lambda X: Outputs(embeddings=X[:, 0]), ValueError, r"embeddings of Told .* Got shape \(30,\)."),
         (lambda X: Outputs(embeddings=X * np.nan), ValueError, "embeddings of Told must be finite. Got NaN"),
@@ -124,7 +124,7 @@ def test_a_head_that_is_none():
         "head",
         outputs=lambda X: Outputs(proba=even(X), embeddings=X, logits=np.zeros((len(X), 3))),
     )
-    with pytest.raises(TypeError, match="head of Broken must return skal.models.Head. Got NoneType instead."):
+    with pytest.raises(TypeError, match="head of Broken must return skal.models.Head. Got None instead."):
         select(DECERN(), model)
 
 

@@ -244,7 +244,7 @@ class TestArguments:
         [
             ("a.png", TypeError, "Got one, 'a.png': put it into a list"),
             (7, TypeError, "Got int"),
-            (None, TypeError, "Got NoneType"),
+            (None, TypeError, "Got None"),
             ({"a": 1}, TypeError, "Got dict"),
             ([], ValueError, "at least one path. Got none"),
             ([3], TypeError, "must be str or path objects. Got 3 at 0"),

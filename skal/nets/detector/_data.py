@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ...rows import n_rows, path_in, take_rows, wrap_advice
 from ...utils._arrays import blocks
+from ...utils._validation import kind_of
 from .._data import image_tensor
 
 __all__ = [
@@ -91,7 +92,7 @@ def _checked(image: Any, channels: int, name: str) -> tuple[torch.Tensor, float]
     """The image as a tensor of its own dtype, and the size of its largest number (0 for 8-bit integers)."""
     if not hasattr(image, "shape") and not isinstance(image, (list, tuple)):
         raise TypeError(
-            f"{name} must be an image as an array or a tensor (channels, height, width). Got {type(image).__name__} "
+            f"{name} must be an image as an array or a tensor (channels, height, width). Got {kind_of(image)} "
             "instead; torchvision.transforms.functional.pil_to_tensor makes one of a PIL image."
         )
     image = image_tensor(image, name)
@@ -125,7 +126,7 @@ def _advice(shape: tuple[int, ...], channels: int) -> str:
 def n_images(X: Any, owner: str) -> int:
     """The number of images, 1 or more."""
     if isinstance(X, (Mapping, str)) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
-        raise TypeError(f"X must be images: a list, an array or a Dataset. Got {type(X).__name__} instead.")
+        raise TypeError(f"X must be images: a list, an array or a Dataset. Got {kind_of(X)} instead.")
     n = n_rows(X)
     if len(getattr(X, "shape", ())) == 3:
         raise ValueError(f"X must be a list of images for {owner}. Got one image of shape {tuple(X.shape)}: pass [X].")
@@ -160,7 +161,7 @@ def dataset_targets(dataset: Dataset) -> list[Any]:
         if not isinstance(item, (tuple, list)) or len(item) != 2:
             raise ValueError(
                 "y must hold one target per image, or X must be a Dataset of pairs (image, target). "
-                f"Got y=None and a {type(dataset).__name__} of {type(item).__name__}."
+                f"Got y=None and a {type(dataset).__name__} of {kind_of(item)}."
             )
         targets.append(item[1])
     return targets
