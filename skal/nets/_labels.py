@@ -53,7 +53,10 @@ def as_labels(y: Any) -> NDArray:
     if y.dtype.kind in "fO" and pd.isna(y).any():
         raise ValueError("y must hold one label per sample. Got missing values in y.")
     if len(y):
-        check_classification_targets(y)
+        try:
+            check_classification_targets(y)
+        except TypeError:  # numbers beside text, which have no order
+            raise ValueError("y must hold labels of one kind, text or numbers. Got both.") from None
     return y
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from ..utils._validation import kind_of
 from ._dict import rebuilt
 from ._generics import generic, is_finite, n_rows, numbers_of, take_rows
 from ._images import path_in, wrap_advice
@@ -122,13 +123,13 @@ def _too_large(value: Any, dtype: torch.dtype) -> str:
 def _refusal(X: Any) -> str:
     path = path_in(X)
     if path is not None:
-        return f"X must hold numbers for a network. Got {type(X).__name__} of paths, such as {wrap_advice(path)}."
+        return f"X must hold numbers for a network. Got {kind_of(X)} of paths, such as {wrap_advice(path)}."
     first = take_rows(X, 0) if hasattr(X, "__len__") and n_rows(X) else None
     return f"X must be a rectangular array of numbers for a network. Got {_described(X, first)}."
 
 
 def _described(X: Any, first: Any) -> str:
-    name, kind = type(X).__name__, getattr(X, "dtype", None)
+    name, kind = kind_of(X), getattr(X, "dtype", None)
     if hasattr(X, "columns"):
         return f"{name} with other columns"
     if kind is not None:

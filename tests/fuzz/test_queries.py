@@ -127,8 +127,12 @@ def test_parameters_in_range(data, name, model, twin):
         in_words(model, pool, n, **params),
         unchanged=[X, classifier, strategy],
         valid=selection(n, pool.n, scored=name not in UNORDERED),
-        # Prefilter offers no more than its candidates.
-        must="answer" if serves(classifier, strategy) and n <= (params.get("n_candidates") or n) else None,
+        # Prefilter offers no more than its candidates, and clusters need samples.
+        must="answer"
+        if serves(classifier, strategy)
+        and n <= (params.get("n_candidates") or n)
+        and (params.get("n_clusters") or 1) <= pool.n
+        else None,
     )
 
 
