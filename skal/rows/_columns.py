@@ -57,8 +57,8 @@ def _concat(first: Any, second: Any) -> Any:
 
 
 def _refusal(name: Any, what: str, values: Any) -> ValueError:
-    got = values.dtype if isinstance(values, pd.Series) else next(iter(values), None)
-    return ValueError(f"New rows must hold {what} in the column {name!r}, as the labelled ones do. Got {shown(got)}.")
+    got = str(values.dtype) if isinstance(values, pd.Series) else shown(next(iter(values), None))
+    return ValueError(f"New rows must hold {what} in the column {name!r}, as the labelled ones do. Got {got}.")
 
 
 def _typed(values: Any, dtype: Any, name: Any) -> Any:
