@@ -170,6 +170,22 @@ def judge(mutant: Mutant, tree: Path) -> dict:
     return {**mutant._asdict(), "verdict": verdict, "by": by, "seconds": seconds}
 
 
+def record(path: Path, results: list[dict]) -> None:
+    """Write the verdicts down, beside those that the file has of other mutations that are still the same."""
+    known = json.loads(path.read_text(encoding="utf-8"))["mutants"] if path.exists() else []
+    last = {(r["name"], r["old"], r["new"]): r for r in [*known, *results]}
+    told = [last[key] for mutant in MUTANTS if (key := (mutant.name, mutant.old, mutant.new)) in last]
+    verdicts = [r["verdict"] for r in told]
+    found = {
+        "counts": {verdict: verdicts.count(verdict) for verdict in ("killed", "survived", "broken")},
+        "survivors": [r["name"] for r in told if r["verdict"] == "survived"],
+        "never_run": [mutant.name for mutant in MUTANTS if (mutant.name, mutant.old, mutant.new) not in last],
+        "equivalent": EQUIVALENT,
+        "mutants": told,
+    }
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="parts of names, such as a file's")
@@ -217,9 +233,7 @@ def main() -> int:
     print(f"\n{len(results)} mutations: {counts}")
     for name in survivors:
         print(f"survived: {name}" + (f" (equivalent: {EQUIVALENT[name]})" if name in EQUIVALENT else ""))
-    if not args.only:
-        found = {"counts": counts, "survivors": survivors, "equivalent": EQUIVALENT, "mutants": results}
-        args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    record(args.out, results)
     return int(bool(broken or set(survivors) - EQUIVALENT.keys() or len(EQUIVALENT) > 2))
 
 
