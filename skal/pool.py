@@ -273,7 +273,10 @@ class PoolView:
             return self._parent.classes
         if not self.model.supplies("proba") and self.model.n_columns() is None and self.n_labeled:
             # What is no column's label is one that has been seen.
-            return np.unique(_one_column(self._y_training))
+            try:
+                return np.unique(_one_column(self._y_training))
+            except TypeError:  # of numbers beside text
+                raise ValueError("The labelled data must have labels of one kind, text or numbers. Got both.") from None
         known = [
             self._output(member) for member in _OUTPUTS[:2] if member in self._found or member in self._wishes.members
         ]

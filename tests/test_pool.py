@@ -13,7 +13,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -397,3 +397,10 @@ def test_a_part_of_a_fake_pool_has_its_rows_of_all_that_was_given():
     np.testing.assert_array_equal(part.labeled.embeddings, [[0.0, 1.0, 2.0]])
     assert fake.asked["proba"] == 1
     assert len(fake.proba) == 5
+
+
+def test_labels_of_two_kinds_have_no_order():
+    model = Ridge().fit([[0.0], [1.0]], [0, 1])
+    mixed = np.array([0, "a"], dtype=object)
+    with pytest.raises(ValueError, match="must have labels of one kind, text or numbers. Got both"):
+        view_pool(model, [[0.5]], X_training=[[0.0], [1.0]], y_training=mixed).classes  # noqa: B018
