@@ -452,6 +452,7 @@ def test_bad_input_is_one_sentence_and_no_round(criterion):
         (ExpectedGain(cv=1), "The 'cv' parameter of ExpectedGain must be an int"),
         (ExpectedGain(confidence=1), "The 'confidence' parameter of ExpectedGain must be a float"),
         (ExpectedGain(min_rounds=2), "The 'min_rounds' parameter of ExpectedGain must be an int"),
+        (ExpectedGain(n_points=2), "The 'n_points' parameter of ExpectedGain must be an int"),
         (AnyOf("a"), "The 'criteria' parameter of AnyOf must be an instance of"),
         (AllOf([AnyOf([OverallUncertainty(threshold=2)])]), "The 'threshold' parameter of OverallUncertainty"),
     ],

@@ -19,6 +19,7 @@ from skal.labeling import ExpectedGain
 from skal.labeling.stopping._forecast import forecast_gain
 from skal.learners import ActiveLearner
 from skal.nets import DeepClassifier
+from skal.utils._random import make_generator, sklearn_seed
 
 X, Y = load_iris(return_X_y=True)
 ORDER = np.random.default_rng(0).permutation(150)
@@ -170,19 +171,50 @@ def test_rounds_that_were_taken_back_are_forgotten():
 def test_scores_are_those_of_a_cross_validation():
     criterion = ExpectedGain(cv=4, random_state=0, scoring="balanced_accuracy")
     criterion.update(learner_of(60), X)
-    scores = [
-        cross_val_score(
-            LogisticRegression(max_iter=1000), X[:60], Y[:60], scoring="balanced_accuracy",
-            cv=StratifiedKFold(4, shuffle=True, random_state=seed),
-        ).mean()
-        for seed in range(20)
-    ]  # fmt: skip
-    assert min(scores) <= criterion.scores_[0] <= max(scores)
+    folds = StratifiedKFold(4, shuffle=True, random_state=sklearn_seed(make_generator(0, 60)))
+    scores = cross_val_score(LogisticRegression(max_iter=1000), X[:60], Y[:60], scoring="balanced_accuracy", cv=folds)
+    assert criterion.scores_ == [scores.mean()]
     again, other = clone(criterion), clone(criterion).set_params(random_state=4)
     for one in (again, other):
         one.update(learner_of(60), X)
     assert again.scores_ == criterion.scores_
     assert other.scores_ != criterion.scores_
+
+
+def test_a_curve_of_cross_validation_is_that_of_the_labels_of_each_round_on_the_same_folds():
+    criterion, n_labels = ExpectedGain(cv=3, n_points=3, random_state=0, min_rounds=5), [20, 30, 40, 50, 60]
+    for n in n_labels:
+        criterion.update(learner_of(n), X)
+    assert criterion.n_labels_ == n_labels
+    # Three of five rounds: the first, the middle, the last.
+    assert np.isfinite(criterion.scores_).tolist() == [True, False, True, False, True]
+    known = np.isfinite(criterion.scores_)
+    found = forecast_gain(np.array(n_labels, float)[known], np.array(criterion.scores_)[known], 10, 0.95)
+    assert criterion.interval_ == (found.low, found.high)
+    folds = StratifiedKFold(3, shuffle=True, random_state=sklearn_seed(make_generator(0, 60)))
+    for n, score in zip((20, 40, 60), np.array(criterion.scores_)[known], strict=True):
+        of_folds = []
+        for train, test in folds.split(X[:60], Y[:60]):
+            seen = [i for i in train if i < n]
+            of_folds.append(LogisticRegression(max_iter=1000).fit(X[seen], Y[seen]).score(X[test], Y[test]))
+        assert score == np.mean(of_folds)
+
+
+def test_rounds_whose_folds_hold_one_class_are_left_out():
+    first = [*np.flatnonzero(Y == 0)[:6], *np.flatnonzero(Y == 1)[:1]]
+    order = [*first, *np.setdiff1d(np.arange(150), first)]
+    criterion = ExpectedGain(min_rounds=3, random_state=0)
+    for n in (7, 30, 40):
+        learner = ActiveLearner(LogisticRegression(max_iter=1000), X_training=X[order][:n], y_training=Y[order][:n])
+        report = criterion.update(learner, X)
+    # The first had no cross-validation of its own either.
+    assert criterion.n_labels_ == [30, 40]
+    criterion = ExpectedGain(min_rounds=3, random_state=0)
+    criterion.n_labels_, criterion.scores_, criterion.held_out_ = [7, 30], [0.5, 0.5], False
+    report = criterion.update(learner, X)
+    assert np.isfinite(criterion.scores_).tolist() == [False, True, True]
+    assert report.reason == "Fewer than three rounds have two classes in each fold."
+    assert not report.stop
 
 
 def test_models_of_the_folds_have_seeds():

@@ -44,6 +44,8 @@ class ExpectedGain(StoppingCriterion):
         Of the two-sided interval.
     min_rounds : int >= 3, default=5
         Rounds before the first forecast.
+    n_points : int >= 3, default=8
+        Rounds whose labels are cross-validated, spread evenly over all; the first and the last are among them.
     random_state : int, RandomState or None, default=None
         Draws the folds and seeds the models fitted to them, where these have no seed of their own.
 
@@ -52,7 +54,7 @@ class ExpectedGain(StoppingCriterion):
     n_labels_ : list of int
         Labels of each round.
     scores_ : list of float
-        Score of each round.
+        Score of each round; NaN for those that the last cross-validation has left out.
     interval_ : (float, float)
         Of the last forecast; (NaN, NaN) before the first.
     forecasts_ : dict of str to float
@@ -62,9 +64,12 @@ class ExpectedGain(StoppingCriterion):
 
     Notes
     -----
-    The score s of each round, after n labels, is that of the learner on `X_eval` where it is given, else the mean over
-    the folds of a stratified cross-validation of the labelled data with clones of the estimator. Curves of two
-    families, both of the form s(n) = a + b x(n), are fitted to the rounds by least squares:
+    With `X_eval` the score s of a round, after n labels, is that of the learner on it. Without, the labelled data are
+    cross-validated anew in every update: for each of up to `n_points` rounds, clones of the estimator are fitted to
+    what was labelled by then, less the fold that they are scored on, and the folds are those of all labelled data. So
+    the whole curve is measured on the same samples. (The scores of each round's own cross-validation do not make a
+    curve: what a strategy queries is harder than what it has, and they may fall while the model improves.) Curves of
+    two families, both of the form s(n) = a + b x(n), are fitted to the rounds by least squares:
 
     - power law: x = -(n / n_1)^-c, 32 exponents c from 0.05 (all but a logarithm) to 4;
     - exponential: x = -exp(-r (n - n_1) / (n_m - n_1)), 32 rates r from 0.05 (all but a line) to 20.
@@ -75,12 +80,12 @@ class ExpectedGain(StoppingCriterion):
     errors)^(-m / 2). The value is the mean of the mixture, and the interval holds its central `confidence`: noise in
     the scores, doubt about the shape within a family, and the spread between the families are all in it.
 
-    The parametric families are those of the studies of learning curves; the weighing is this library's own. Two things
-    bias scores of cross-validation: their models have seen fewer labels, and a strategy that queries hard samples makes
-    the labelled data harder than the pool. Held-out data have neither fault. What no method can foresee is a class that
-    has not been found yet.
+    The parametric families are those of the studies of learning curves; the weighing is this library's own. Scores of a
+    cross-validation remain biased: the models have seen fewer labels, and the labelled samples are not the pool's.
+    Where a strategy has picked hard ones, the gain is that on hard ones, which errs on the side of going on. What no
+    method can foresee is a class that has not been found yet.
 
-    `cv` fits a round (none with `X_eval`), and negligible time for the forecast.
+    At most ``cv * n_points`` fits a round; none with `X_eval`.
 
     References
     ----------
@@ -112,6 +117,7 @@ class ExpectedGain(StoppingCriterion):
         "cv": [Interval(Integral, 2, None, closed="left")],
         "confidence": [Interval(Real, 0, 1, closed="neither")],
         "min_rounds": [Interval(Integral, 3, None, closed="left")],
+        "n_points": [Interval(Integral, 3, None, closed="left")],
         "random_state": ["random_state"],
     }
     compares_rounds = True
@@ -130,6 +136,7 @@ class ExpectedGain(StoppingCriterion):
         cv: int = 5,
         confidence: float = 0.95,
         min_rounds: int = 5,
+        n_points: int = 8,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.threshold = threshold
@@ -138,6 +145,7 @@ class ExpectedGain(StoppingCriterion):
         self.cv = cv
         self.confidence = confidence
         self.min_rounds = min_rounds
+        self.n_points = n_points
         self.random_state = random_state
 
     def _judge(self, pool: PoolView, X_eval: Any, y_eval: Any) -> StoppingReport:
@@ -152,29 +160,33 @@ class ExpectedGain(StoppingCriterion):
         learner = pool.classifier
         # A learner of skal's sees to containers and dtypes; modAL's is scored by its estimator.
         estimator = learner if isinstance(learner, ActiveLearner) else learner.estimator
+        n = pool.n_labeled
+        # Rounds that were taken back are forgotten.
+        past = [(m, s) for m, s in zip(getattr(self, "n_labels_", []), getattr(self, "scores_", [])) if m < n]
+        n_labels = [*(m for m, _ in past), n]
         if held_out:
-            score = self._score(estimator, X_eval, plain_labels(y_eval))
+            scores = [*(s for _, s in past), self._score(estimator, X_eval, plain_labels(y_eval))]
         else:
             labels = _class_labels(pool)
             counts = np.sort(np.unique(labels, return_counts=True)[1])
             if len(counts) < 2 or counts[-2] < 2:
                 reason = "Two classes must have two labels or more each for a cross-validation."
                 return StoppingReport(False, np.nan, reason)
-            score = self._cross_validated(estimator, pool, labels, min(self.cv, int(counts[-1])))
-        return self._forecast(pool.n_labeled, score, held_out)
+            scores = self._cross_validated(estimator, pool, labels, n_labels, min(self.cv, int(counts[-1])))
+        return self._forecast(n_labels, scores, held_out)
 
-    def _forecast(self, n: int, score: float, held_out: bool) -> StoppingReport:
-        # Rounds that were taken back are forgotten.
-        past = [(m, s) for m, s in zip(getattr(self, "n_labels_", []), getattr(self, "scores_", [])) if m < n]
-        n_labels, scores = [*(m for m, _ in past), n], [*(s for _, s in past), score]
+    def _forecast(self, n_labels: list[int], scores: list[float], held_out: bool) -> StoppingReport:
         interval: tuple[float, float] = (np.nan, np.nan)
         families: dict[str, float] = {}
+        known = np.isfinite(scores)
         if len(n_labels) < self.min_rounds:
             reason = f"{len(n_labels)} of the {self.min_rounds} rounds that a forecast takes are there."
             report = StoppingReport(False, np.nan, reason)
+        elif known.sum() < 3:
+            report = StoppingReport(False, np.nan, "Fewer than three rounds have two classes in each fold.")
         else:
-            step = n - n_labels[-2] if self.n_instances is None else self.n_instances
-            found = forecast_gain(np.array(n_labels, dtype=float), np.array(scores), step, self.confidence)
+            step = n_labels[-1] - n_labels[-2] if self.n_instances is None else self.n_instances
+            found = forecast_gain(np.array(n_labels, float)[known], np.array(scores)[known], step, self.confidence)
             interval, families, stop = (found.low, found.high), found.families, found.high < self.threshold
             reason = (
                 f"The next {step} labels are forecast to bring {found.gain:+.4f}, from {found.low:+.4f} to "
@@ -185,20 +197,27 @@ class ExpectedGain(StoppingCriterion):
         self.interval_, self.forecasts_ = interval, families
         return report
 
-    def _cross_validated(self, estimator: Any, pool: PoolView, y: NDArray[Any], n_folds: int) -> float:
-        """Mean score over the folds, of clones with seeds."""
+    def _cross_validated(
+        self, estimator: Any, pool: PoolView, y: NDArray[Any], n_labels: list[int], n_folds: int
+    ) -> list[float]:
+        """Scores on the same folds of clones that have seen the labels of each round; NaN where they are not asked."""
         seed = sklearn_seed(make_generator(self.random_state, pool.n_labeled))
-        folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-        X, scores = pool.labeled.X, []  # type: ignore[union-attr]
-        for train, test in _quiet_splits(folds, y):
-            member = clone(estimator)
-            params = member.get_params(deep=True)
-            unset = [name for name in params if name.split("__")[-1] == "random_state" and params[name] is None]
-            member.set_params(**dict.fromkeys(unset, seed))
-            with torch_rng(seed):
-                member.fit(take_rows(X, train), y[train])
-                scores.append(self._score(member, take_rows(X, test), y[test]))
-        return float(np.mean(scores))
+        splits = _quiet_splits(StratifiedKFold(n_folds, shuffle=True, random_state=seed), y)
+        n_points = min(len(n_labels), self.n_points)
+        X, scores = pool.labeled.X, [np.nan] * len(n_labels)  # type: ignore[union-attr]
+        for i in np.linspace(0, len(n_labels) - 1, n_points).round().astype(int):
+            # Labels stand in the order in which they came; the last round has them all.
+            trains = [train[train < n_labels[i]] if i < len(n_labels) - 1 else train for train, _ in splits]
+            if any(len(np.unique(y[train])) < 2 for train in trains):
+                continue
+            of_folds = []
+            for train, (_, test) in zip(trains, splits):
+                member = _seeded_clone(estimator, seed)
+                with torch_rng(seed):
+                    member.fit(take_rows(X, train), y[train])
+                    of_folds.append(self._score(member, take_rows(X, test), y[test]))
+            scores[i] = float(np.mean(of_folds))
+        return scores
 
     def _score(self, estimator: Any, X: Any, y: Any) -> float:
         scorer = get_scorer(self.scoring) if isinstance(self.scoring, str) else self.scoring
@@ -206,6 +225,14 @@ class ExpectedGain(StoppingCriterion):
         if not isinstance(score, Real) or not np.isfinite(float(score)):
             raise ValueError(f"The 'scoring' of ExpectedGain must give a finite number. Got {shown(score)} instead.")
         return float(score)
+
+
+def _seeded_clone(estimator: Any, seed: int) -> Any:
+    """A clone with a seed wherever it has none."""
+    member = clone(estimator)
+    params = member.get_params(deep=True)
+    unset = [name for name in params if name.split("__")[-1] == "random_state" and params[name] is None]
+    return member.set_params(**dict.fromkeys(unset, seed))
 
 
 def _class_labels(pool: PoolView) -> NDArray[Any]:
