@@ -3,5 +3,6 @@
 from ..exceptions import ResultsError, ResultsLockedError
 from ._comparison import Comparison
 from ._run import RunError, compare
+from ._stopping import compare_stopping
 
-__all__ = ["Comparison", "ResultsError", "ResultsLockedError", "RunError", "compare"]
+__all__ = ["Comparison", "ResultsError", "ResultsLockedError", "RunError", "compare", "compare_stopping"]

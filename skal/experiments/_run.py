@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
@@ -39,7 +39,7 @@ from ._plan import (
 from ._store import COLUMNS, ResultStore
 from ._workers import WorkerDiedError, run_in_processes
 
-__all__ = ["RunError", "compare"]
+__all__ = ["RunError", "compare", "start_run"]
 
 # Of the settings in a results folder. 1 had texts of parameters instead of identities.
 _FORMAT = 2
@@ -256,9 +256,18 @@ def _run(
         raise RunError(f"{name} with seed {seed} failed: {type(error).__name__}: {message}") from error
 
 
-def _simulate(
-    name: str, strategy: Any, estimator: BaseEstimator, template: Any, data: Data, plan: Plan, seed: int
-) -> list[dict[str, Any]]:
+class Start(NamedTuple):
+    """Where a run of one seed begins."""
+
+    learner: ActiveLearner
+    pool: NDArray
+    initial: NDArray
+    X_test: Any
+    y_test: NDArray
+
+
+def start_run(strategy: Any, estimator: BaseEstimator, template: Any, data: Data, plan: Plan, seed: int) -> Start:
+    """Split, pool, initial set, and a learner with seeds: the same for every strategy."""
     X, y, X_test, y_test = data
     split, subset, initial, model, own = np.random.SeedSequence(seed).spawn(5)
     pool = np.arange(len(y))
@@ -268,16 +277,23 @@ def _simulate(
     if plan.pool_size is not None and plan.pool_size < len(pool):
         pool = np.random.default_rng(subset).choice(pool, plan.pool_size, replace=False)
     pool = np.sort(pool)
-    n_classes = len(np.unique(y))
     labeled = _draw_initial(y, pool, plan.n_initial, np.random.default_rng(initial))
     estimator, strategy = _seeded(estimator, model), _seeded(strategy, own)
     if isinstance(strategy, ActiveLearner):
         learner = learner_from(strategy, estimator)
     else:
         learner = learner_from(template, estimator, strategy)
+    return Start(learner, pool, labeled, X_test, y_test)
 
+
+def _simulate(
+    name: str, strategy: Any, estimator: BaseEstimator, template: Any, data: Data, plan: Plan, seed: int
+) -> list[dict[str, Any]]:
+    X, y = data.X, data.y
+    learner, pool, initial, X_test, y_test = start_run(strategy, estimator, template, data, plan, seed)
+    n_classes = len(np.unique(y))
     rows = []
-    steps = simulate(learner, X, y, initial=labeled, pool=pool, n_instances=plan.n_instances, n_queries=plan.n_queries)
+    steps = simulate(learner, X, y, initial=initial, pool=pool, n_instances=plan.n_instances, n_queries=plan.n_queries)
     for step in steps:
         if step.round > 0 and len(step.queried) != plan.n_instances:
             raise ValueError(f"the strategy must query {plan.n_instances} samples. Got {len(step.queried)}.")

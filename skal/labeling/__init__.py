@@ -6,20 +6,36 @@ from typing import Any
 
 __all__ = [
     "SKIPPED",
+    "AllOf",
+    "AnyOf",
+    "ClassificationChange",
+    "ExpectedGain",
     "JournalError",
     "JournalLockedError",
     "LabelJournal",
     "LabelingSession",
+    "OverallUncertainty",
+    "StabilizedPredictions",
+    "StoppingCriterion",
+    "StoppingReport",
     "read_labels",
     "write_tasks",
 ]
 
 # Each is imported when it is asked for: reading a journal needs neither scikit-learn nor torch.
 _HOMES = {
+    "AllOf": ".stopping",
+    "AnyOf": ".stopping",
+    "ClassificationChange": ".stopping",
+    "ExpectedGain": ".stopping",
     "JournalError": "..exceptions",
     "JournalLockedError": "..exceptions",
     "LabelJournal": "._journal",
     "LabelingSession": "._session",
+    "OverallUncertainty": ".stopping",
+    "StabilizedPredictions": ".stopping",
+    "StoppingCriterion": ".stopping",
+    "StoppingReport": ".stopping",
     "SKIPPED": "._read_labels",
     "read_labels": "._read_labels",
     "write_tasks": "._write_tasks",
