@@ -6,6 +6,7 @@ from typing import Any
 
 __all__ = [
     "SKIPPED",
+    "ColourEdges",
     "JournalError",
     "JournalLockedError",
     "LabelJournal",
@@ -16,6 +17,7 @@ __all__ = [
 
 # Each is imported when it is asked for: reading a journal needs neither scikit-learn nor torch.
 _HOMES = {
+    "ColourEdges": "._colour_edges",
     "JournalError": "..exceptions",
     "JournalLockedError": "..exceptions",
     "LabelJournal": "._journal",

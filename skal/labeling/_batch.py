@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..learners import ActiveLearner
+from ..strategies import Prefilter
 from ..utils._files import write_atomically
 from ._answers import Id
 from ._contact_sheet import Card, contact_sheet
@@ -19,6 +20,9 @@ from ._sources import Source
 from ._write_tasks import write_tasks
 
 __all__ = ["Batch", "new_batch", "write_batch"]
+
+# Beyond, the cold start does not look at every sample.
+_LARGE = 10_000
 
 
 @dataclass
@@ -43,7 +47,7 @@ def new_batch(project: Project, source: Source, journal: LabelJournal, n: int) -
         make_model(settings.model, folder, settings.seed),
         make_strategy(settings.strategy, folder, settings.seed),
         classes=settings.classes,
-        cold_start=_cold_start(settings.cold_start, folder, settings.seed),
+        cold_start=_cold_start(project, len(source), n),
         random_state=settings.seed,
     )
     X = features_of(project, source)
@@ -55,8 +59,15 @@ def new_batch(project: Project, source: Source, journal: LabelJournal, n: int) -
     return batch
 
 
-def _cold_start(spec: dict[str, Any], folder: Path, seed: int) -> Any:
-    return "random" if spec["name"] == "random" else make_strategy(spec, folder, seed)
+def _cold_start(project: Project, n_samples: int, n: int) -> Any:
+    """Who chooses without labels: of a large pool, among samples drawn at random, as clustering all takes too long."""
+    spec, seed = project.settings.cold_start, project.settings.seed
+    if spec["name"] == "random":
+        return "random"
+    strategy = make_strategy(spec, project.folder, seed)
+    if n_samples <= _LARGE:
+        return strategy
+    return Prefilter(strategy, n_candidates=max(_LARGE, n), random_state=seed)
 
 
 def write_batch(project: Project, source: Source, number: int, batch: Batch) -> Path:
@@ -67,7 +78,7 @@ def write_batch(project: Project, source: Source, number: int, batch: Batch) -> 
     folder = project.batch_folder(number)
     folder.mkdir(parents=True, exist_ok=True)
     shown = [source.show(source.position(one)) for one in batch.ids]  # type: ignore[arg-type]
-    files = [_line(each) for each in shown]
+    files = [_line(each, one) for each, one in zip(shown, batch.ids, strict=True)]
     about: dict[str, Any] = {"files": files, "classes": batch.classes or project.settings.classes, "proba": batch.proba}
     for name, format in (("tasks.csv", "csv"), ("label-studio.json", "label-studio")):
         if not (folder / name).exists():
@@ -79,8 +90,10 @@ def write_batch(project: Project, source: Source, number: int, batch: Batch) -> 
     return folder
 
 
-def _line(shown: Any) -> str:
-    """A sample in one cell of a spreadsheet, or one field of an annotation tool."""
+def _line(shown: Any, one: Id) -> str:
+    """A sample in one cell of a spreadsheet, or one field of an annotation tool; an image by its name."""
+    if isinstance(shown, Path):
+        return str(one)
     if isinstance(shown, dict):
         return "; ".join(f"{name}: {value}" for name, value in shown.items())
     return str(shown)

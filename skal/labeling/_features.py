@@ -9,20 +9,40 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ._project import Project
-from ._sources import Source, Table
+from ._sources import Images, Source, Table, Texts
 
 __all__ = ["features_of"]
 
 # A column of texts has many different ones, of several words; else its texts are names of categories.
 _MANY, _WORDS = 50, 4
-_MAX_TERMS, _N_TOPICS = 20_000, 50
+# The cold start holds a block of them in full.
+_MAX_TERMS, _N_TOPICS = 5_000, 50
 
 
 def features_of(project: Project, source: Source) -> Any:
     """One row of numbers for each sample, in the order of `source`."""
     if isinstance(source, Table):
         return _of_table(source.frame, project.settings.seed)
+    if isinstance(source, Texts):
+        return _of_texts(source.texts)
+    if isinstance(source, Images):
+        from sklearn.preprocessing import StandardScaler
+
+        from ._image_features import image_features
+
+        return StandardScaler().fit_transform(image_features(source, project.settings.backbone, project.folder))
     raise TypeError(f"There are no features of {type(source).__name__}.")
+
+
+def _of_texts(texts: list[str]) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    try:
+        return (
+            TfidfVectorizer(sublinear_tf=True, max_features=_MAX_TERMS, dtype=np.float32).fit_transform(texts).tocsr()
+        )
+    except ValueError as error:  # its own words for it speak of a vocabulary
+        raise ValueError("The texts must hold words of two letters or more. Got none.") from error
 
 
 # -- tables --------------------------------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ def _describe_start(command: argparse.ArgumentParser) -> None:
     command.add_argument("--drop", default="", metavar="A,B,...", help="columns of a table that are not to be used")
     command.add_argument("--model", metavar="NAME", help="a classifier, or module:object (default: LogisticRegression)")
     command.add_argument("--strategy", metavar="NAME", help="a strategy, or module:object (default: MarginSampling)")
+    command.add_argument("--backbone", metavar="NAME", help="a torchvision model for images, such as resnet18")
+    command.add_argument("--weights", metavar="NAME|FILE", help="the backbone's weights, such as DEFAULT")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random (default: 0)")
 
 
@@ -71,9 +73,17 @@ def _start(args: argparse.Namespace) -> None:
     if not data.exists():
         raise ValueError(f"There is no data at '{data}'.")
     kind = args.kind or kind_of_data(data, args.text)
-    given = {name: {"name": getattr(args, name)} for name in ("model", "strategy") if getattr(args, name)}
+    if bool(args.backbone) != bool(args.weights):
+        raise ValueError("--backbone and --weights go together: a torchvision model, and its weights by name or file.")
+    given: dict[str, Any] = {
+        name: {"name": getattr(args, name)} for name in ("model", "strategy") if getattr(args, name)
+    }
+    if args.backbone:
+        is_file = Path(args.weights).is_file()
+        weights = _in_project(Path(args.weights), args.project) if is_file else args.weights
+        given["backbone"] = {"name": args.backbone, "weights": weights}
     settings = Settings(
-        data=str(data) if data.is_absolute() else _relative(data, args.project),
+        data=_in_project(data, args.project),
         kind=kind,
         classes=_classes(_split(args.classes)),
         seed=args.seed,
@@ -87,16 +97,32 @@ def _start(args: argparse.Namespace) -> None:
         project = Project.begin(args.project, settings)
         n = len(load_source(project))
     _say(f"{_count(n, kind)}, {len(settings.classes)} classes: {', '.join(map(str, settings.classes))}.")
+    _say_features(project)
     _say(f"Written: {project.folder / 'skal.toml'}. Next: skal query -n {min(100, n)}")
 
 
 def _check_named(settings: Settings, folder: Path, *names: str) -> None:
     """Whether what was named can be made; the defaults can."""
+    if not names:
+        return
     from ._named import make_model, make_strategy
 
     for name in names:
+        if name == "backbone":
+            from ._image_features import check_backbone
+
+            check_backbone(settings.backbone, folder)
+            continue
         make = make_model if name == "model" else make_strategy
         make(getattr(settings, name), folder, settings.seed)
+
+
+def _say_features(project: Project) -> None:
+    if project.settings.kind == "images" and not project.settings.backbone:
+        _say(
+            "There is no [backbone] in skal.toml: images are told apart by fixed descriptors of colours and edges. A "
+            'pretrained network serves better: name = "resnet18" and weights = "DEFAULT" there.'
+        )
 
 
 @contextmanager
@@ -112,11 +138,12 @@ def _nothing_left_behind(folder: Path) -> Iterator[None]:
         raise
 
 
-def _relative(data: Path, folder: Path) -> str:
+def _in_project(path: Path, folder: Path) -> str:
+    """A path as the project's settings have it: relative to its folder, unless it was given in full."""
     try:
-        return Path(os.path.relpath(data, folder)).as_posix()
+        return str(path) if path.is_absolute() else Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # on another drive
-        return str(data.resolve())
+        return str(path.resolve())
 
 
 def _classes(words: list[str]) -> list[Any]:
@@ -153,6 +180,7 @@ def _query(args: argparse.Namespace) -> None:
             return
         from ._batch import new_batch, write_batch
 
+        _say_features(project)
         batch = new_batch(project, source, journal, min(args.n, n_left))
         number = len(journal.batches)
         folder = write_batch(project, source, number, batch)
