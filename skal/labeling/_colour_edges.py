@@ -30,8 +30,8 @@ class ColourEdges(TransformerMixin, BaseEstimator):
     -----
     Three parts: the square roots of the shares of the image's pixels in each of ``n_levels ** 3`` colours; the mean
     red, green and blue of each cell; for each cell and direction the square root of the mean strength of the gradient
-    of the brightness. With the defaults 64 + 48 + 128 = 240 numbers. Square roots make distances between histograms those of
-    Hellinger.
+    of the brightness. With the defaults 64 + 48 + 128 = 240 numbers. Square roots make distances between histograms
+    those of Hellinger.
 
     Examples
     --------

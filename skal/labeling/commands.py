@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ._journal import LabelJournal
 from ._project import KINDS, Project, Settings, open_batches
 from ._read_labels import read_labels
 from ._sources import Images, Source, kind_of_data, load_source
@@ -170,6 +171,7 @@ def _query(args: argparse.Namespace) -> None:
     source = load_source(project)
     with project.journal(source) as journal:
         _warn_of_changes(source, journal.settings)
+        _check_there(source, journal, project)
         left = open_batches(journal)
         if left:
             _offer_again(project, source, left)
@@ -188,6 +190,16 @@ def _query(args: argparse.Namespace) -> None:
         f"Batch {number:04d}: {_count(len(batch.ids), project.settings.kind)} to label, {n_left - len(batch.ids)} left."
     )
     _next_step(folder)
+
+
+def _check_there(source: Source, journal: LabelJournal, project: Project) -> None:
+    known = [*journal.labels(), *journal.skipped(), *(one for batch in journal.batches for one in batch)]
+    gone = [one for one in dict.fromkeys(known) if source.position(one) is None]
+    if gone:
+        raise ValueError(
+            f"'{project.data}' must hold all samples that were asked for. {len(gone)} are gone, {gone[0]!r} for one: "
+            f"put them back; skal query asks for no skipped one again."
+        )
 
 
 def _offer_again(project: Project, source: Source, left: dict[int, list[Any]]) -> None:
