@@ -441,3 +441,20 @@ def test_ctrl_c_is_one_line_that_says_what_is_kept(project, capsys, monkeypatch)
     monkeypatch.undo()
     os.chdir(project)
     assert skal("teach", "answers.csv") == 0
+
+
+def test_the_error_that_is_also_scikit_learns_is_made_when_it_is_asked_for():
+    """Journals need no scikit-learn, and yet `except NotFittedError` and pickles work as ever."""
+    import pickle
+
+    from sklearn.exceptions import NotFittedError
+
+    import skal.exceptions as exceptions
+
+    found = exceptions.ModelNotFittedError
+    assert found is exceptions.ModelNotFittedError and issubclass(found, exceptions.SkalError)
+    assert issubclass(found, NotFittedError) and found.__module__ == "skal.exceptions"
+    error = pickle.loads(pickle.dumps(found("not fitted")))
+    assert type(error) is found and str(error) == "not fitted"
+    with pytest.raises(AttributeError, match="has no attribute 'NoError'"):
+        exceptions.NoError  # noqa: B018
