@@ -41,7 +41,21 @@ def _load_compare() -> Any:
     return command
 
 
+def _load_labeling(name: str) -> Callable[[], Any]:
+    def load() -> Any:
+        from .labeling import commands
+
+        return getattr(commands, name)
+
+    return load
+
+
 COMMANDS = {
+    "start": Command("begin a labelling project", _load_labeling("START"), "Nothing was begun."),
+    "query": Command("choose what to label next", _load_labeling("QUERY"), "No label is lost."),
+    "teach": Command("take over answers", _load_labeling("TEACH"), "Nothing was taken over; give the file again."),
+    "status": Command("say what is labelled, and how good the model is", _load_labeling("STATUS"), "No label is lost."),
+    "undo": Command("take back the last answers", _load_labeling("UNDO"), "Nothing was taken back."),
     "compare": Command(
         "compare query strategies in simulated active learning",
         _load_compare,

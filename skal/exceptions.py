@@ -1,6 +1,14 @@
 """Errors and warnings of skal. Every error is a `SkalError` and also the kind that a caller expects."""
 
-from sklearn.exceptions import NotFittedError
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sklearn.exceptions import NotFittedError
+
+    class ModelNotFittedError(NotFittedError): ...  # type: ignore[misc]
+
 
 __all__ = [
     "ColdStartWarning",
@@ -34,10 +42,6 @@ class PoolCapabilityError(SkalError, TypeError):
         self.member = member
 
 
-class ModelNotFittedError(SkalError, NotFittedError):
-    """A strategy needs a fitted model, and the classifier has not been fitted yet."""
-
-
 class TrainingDivergedError(SkalError, ArithmeticError):
     """A network's loss became NaN or infinite in training."""
 
@@ -60,3 +64,16 @@ class ResultsLockedError(ResultsError):
 
 class ColdStartWarning(UserWarning):
     """A learner without training data answered a query with uniformly random samples."""
+
+
+def __getattr__(name: str) -> Any:
+    """The one error that is also scikit-learn's, whose import takes a second: a journal of labels need not wait."""
+    if name != "ModelNotFittedError":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sklearn.exceptions import NotFittedError
+
+    about = {
+        "__doc__": "A strategy needs a fitted model, and the classifier has not been fitted yet.",
+        "__module__": __name__,
+    }
+    return globals().setdefault(name, type(name, (SkalError, NotFittedError), about))

@@ -165,6 +165,11 @@ class LabelJournal:
         """The first of the labels, or `otherwise` where there are none."""
         return next(iter(self._labels.values()), otherwise)
 
+    @property
+    def n_answers(self) -> int:
+        """How many answers `undo` could take back."""
+        return len(self._answers)
+
     def events(self) -> pd.DataFrame:
         """Everything that happened, one row for each id of each event, undone ones included.
 

@@ -1,0 +1,380 @@
+"""The commands of a labelling project: `skal start`, `query`, `teach`, `status` and `undo`.
+
+Nothing of torch is imported before a query has a new batch to choose, so that all else answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ._journal import LabelJournal
+from ._project import KINDS, Project, Settings, open_batches
+from ._read_labels import read_labels
+from ._sources import Images, Source, kind_of_data, load_source
+from ._teach import changes_of
+
+__all__ = ["QUERY", "START", "STATUS", "TEACH", "UNDO"]
+
+
+class Command(NamedTuple):
+    """A subcommand, as `skal.cli` takes it: its options, its work, and what is true where it is interrupted."""
+
+    name: str
+    describe: Callable[[argparse.ArgumentParser], None]
+    work: Callable[[argparse.Namespace], None]
+    kept: str
+
+    def add_arguments(self, command: argparse.ArgumentParser) -> None:
+        command.add_argument(
+            "--project", type=Path, default=Path(), metavar="FOLDER", help="the project's folder (default: this one)"
+        )
+        self.describe(command)
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Run the command; 0, or 2 for bad arguments, data or files."""
+        try:
+            with _one_line_warnings(self.name):
+                self.work(args)
+        except (ValueError, OSError, ImportError) as error:
+            sys.stderr.write(f"skal {self.name}: {' '.join(str(error).split())}\n")
+            return 2
+        except KeyboardInterrupt as stop:
+            stop.args = (self.kept,)
+            raise
+        return 0
+
+
+# -- start ---------------------------------------------------------------------------------------------------------
+
+
+def _describe_start(command: argparse.ArgumentParser) -> None:
+    command.description = "Begin a project: writes skal.toml, in which everything can be edited."
+    command.add_argument("data", metavar="DATA", help="a folder of images, a list of images (.txt), or a table (.csv)")
+    command.add_argument("--classes", required=True, metavar="A,B,...", help="all labels that there are")
+    command.add_argument("--kind", choices=KINDS, help="what the data is (default: by its name)")
+    command.add_argument("--text", default="", metavar="COLUMN", help="the column of a table that holds the texts")
+    command.add_argument("--drop", default="", metavar="A,B,...", help="columns of a table that are not to be used")
+    command.add_argument("--model", metavar="NAME", help="a classifier, or module:object (default: LogisticRegression)")
+    command.add_argument("--strategy", metavar="NAME", help="a strategy, or module:object (default: MarginSampling)")
+    command.add_argument("--backbone", metavar="NAME", help="a torchvision model for images, such as resnet18")
+    command.add_argument("--weights", metavar="NAME|FILE", help="the backbone's weights, such as DEFAULT")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random (default: 0)")
+
+
+def _start(args: argparse.Namespace) -> None:
+    data = Path(args.data)
+    if not data.exists():
+        raise ValueError(f"There is no data at '{data}'.")
+    kind = args.kind or kind_of_data(data, args.text)
+    if bool(args.backbone) != bool(args.weights):
+        raise ValueError("--backbone and --weights go together: a torchvision model, and its weights by name or file.")
+    given: dict[str, Any] = {
+        name: {"name": getattr(args, name)} for name in ("model", "strategy") if getattr(args, name)
+    }
+    if args.backbone:
+        is_file = Path(args.weights).is_file()
+        weights = _in_project(Path(args.weights), args.project) if is_file else args.weights
+        given["backbone"] = {"name": args.backbone, "weights": weights}
+    settings = Settings(
+        data=_in_project(data, args.project),
+        kind=kind,
+        classes=_classes(_split(args.classes)),
+        seed=args.seed,
+        column=args.text,
+        drop=_split(args.drop),
+        **given,
+    )
+    settings.check()
+    _check_named(settings, args.project, *given)
+    with _nothing_left_behind(args.project):
+        project = Project.begin(args.project, settings)
+        n = len(load_source(project))
+    _say(f"{_count(n, kind)}, {len(settings.classes)} classes: {', '.join(map(str, settings.classes))}.")
+    _say_features(project)
+    _say(f"Written: {project.folder / 'skal.toml'}. Next: skal query -n {min(100, n)}")
+
+
+def _check_named(settings: Settings, folder: Path, *names: str) -> None:
+    """Whether what was named can be made; the defaults can."""
+    if not names:
+        return
+    from ._named import make_model, make_strategy
+
+    for name in names:
+        if name == "backbone":
+            from ._image_features import check_backbone
+
+            check_backbone(settings.backbone, folder)
+            continue
+        make = make_model if name == "model" else make_strategy
+        make(getattr(settings, name), folder, settings.seed)
+
+
+def _say_features(project: Project) -> None:
+    if project.settings.kind == "images" and not project.settings.backbone:
+        _say(
+            "There is no [backbone] in skal.toml: images are told apart by fixed descriptors of colours and edges. A "
+            'pretrained network serves better: name = "resnet18" and weights = "DEFAULT" there.'
+        )
+
+
+@contextmanager
+def _nothing_left_behind(folder: Path) -> Iterator[None]:
+    """No settings of a project whose data cannot be read."""
+    path = folder / "skal.toml"
+    was_there = path.exists()
+    try:
+        yield
+    except BaseException:
+        if not was_there:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _in_project(path: Path, folder: Path) -> str:
+    """A path as the project's settings have it: relative to its folder, unless it was given in full."""
+    try:
+        return str(path) if path.is_absolute() else Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # on another drive
+        return str(path.resolve())
+
+
+def _classes(words: list[str]) -> list[Any]:
+    """Integers where all are, else texts."""
+    try:
+        numbers = [int(word) for word in words]
+    except ValueError:
+        return list(words)
+    return list(numbers) if [str(number) for number in numbers] == words else list(words)
+
+
+# -- query ---------------------------------------------------------------------------------------------------------
+
+
+def _describe_query(command: argparse.ArgumentParser) -> None:
+    command.description = "Choose what to label next, and write it for people: batches/0001/ and so on."
+    command.add_argument("-n", type=int, default=100, metavar="N", help="how many samples (default: 100)")
+
+
+def _query(args: argparse.Namespace) -> None:
+    if args.n < 1:
+        raise ValueError(f"-n must be at least 1. Got {args.n}.")
+    project = Project(args.project)
+    source = load_source(project)
+    with project.journal(source) as journal:
+        _warn_of_changes(source, journal.settings)
+        _check_there(source, journal, project)
+        left = open_batches(journal)
+        if left:
+            _offer_again(project, source, left)
+            return
+        n_left = sum(not journal.state_of(one)[0] for one in source.ids or range(len(source)))
+        if n_left == 0:
+            _say("Every sample is labelled or skipped.")
+            return
+        from ._batch import new_batch, write_batch
+
+        _say_features(project)
+        batch = new_batch(project, source, journal, min(args.n, n_left))
+        number = len(journal.batches)
+        folder = write_batch(project, source, number, batch)
+    _say(
+        f"Batch {number:04d}: {_count(len(batch.ids), project.settings.kind)} to label, {n_left - len(batch.ids)} left."
+    )
+    _next_step(folder)
+
+
+def _check_there(source: Source, journal: LabelJournal, project: Project) -> None:
+    known = [*journal.labels(), *journal.skipped(), *(one for batch in journal.batches for one in batch)]
+    gone = [one for one in dict.fromkeys(known) if source.position(one) is None]
+    if gone:
+        raise ValueError(
+            f"'{project.data}' must hold all samples that were asked for. {len(gone)} are gone, {gone[0]!r} for one: "
+            f"put them back; skal query asks for no skipped one again."
+        )
+
+
+def _offer_again(project: Project, source: Source, left: dict[int, list[Any]]) -> None:
+    """Batches that lack answers; their files stay as people have them, and what a kill left unwritten is written."""
+    for number, ids in left.items():
+        folder = project.batch_folder(number)
+        if not (folder / "contact-sheet.html").exists():
+            from ._batch import Batch, write_batch
+
+            write_batch(project, source, number, Batch(ids))
+        _say(f"Batch {number:04d} still has {len(ids)} without an answer; it comes first.")
+        _next_step(folder)
+
+
+def _next_step(folder: Path) -> None:
+    _say(
+        f"Look at {folder / 'contact-sheet.html'}\n"
+        f"Fill in the column label (or mark skip) in {folder / 'tasks.csv'}, or import "
+        f"{folder / 'label-studio.json'} into Label Studio.\n"
+        f"Then: skal teach {folder / 'tasks.csv'}"
+    )
+
+
+# -- teach ---------------------------------------------------------------------------------------------------------
+
+
+def _describe_teach(command: argparse.ArgumentParser) -> None:
+    command.description = "Take over answers: those of the file that differ from what is known."
+    command.add_argument("file", type=Path, metavar="FILE", help="a filled-in tasks.csv, or an export of Label Studio")
+    command.add_argument("--by", metavar="NAME", help="who answered")
+
+
+def _teach(args: argparse.Namespace) -> None:
+    project = Project(args.project)
+    if not args.file.is_file():
+        raise ValueError(f"There is no file '{args.file}'.")
+    answers = read_labels(args.file)
+    source = load_source(project)
+    with project.journal(source) as journal:
+        _warn_of_changes(source, journal.settings)
+        changes = changes_of(answers, journal, source, project.settings.classes, str(args.file))
+        changes.write(journal, args.by)
+        n_labels, n_open = len(journal), sum(map(len, open_batches(journal).values()))
+    _say(f"{args.file}: {changes}.")
+    for one, (before, after) in list(changes.corrections.items())[:10]:
+        _say(f"  {one}: {before} -> {after}")
+    if len(changes.corrections) > 10:
+        _say(f"  and {len(changes.corrections) - 10} more")
+    _say(f"{n_labels} labels in all. " + (f"{n_open} without an answer yet." if n_open else "Next: skal query"))
+
+
+# -- status --------------------------------------------------------------------------------------------------------
+
+
+def _describe_status(command: argparse.ArgumentParser) -> None:
+    command.description = "Labels per class, the accuracy that can be expected, and how it grew with the labels."
+
+
+def _status(args: argparse.Namespace) -> None:
+    project = Project(args.project)
+    source = load_source(project)
+    settings = project.settings
+    with project.journal(source) as journal:
+        labels, n_skipped, left = journal.labels(), len(journal.skipped()), open_batches(journal)
+        _warn_of_changes(source, journal.settings)
+    _say(f"{_count(len(source), settings.kind)}: {len(labels)} labelled, {n_skipped} skipped.")
+    counts = Counter(labels.values())
+    width = max(len(str(each)) for each in settings.classes)
+    for each in settings.classes:
+        _say(f"  {each!s:<{width}}  {counts[each]:>6,}")
+    for number, ids in left.items():
+        _say(f"Batch {number:04d} has {len(ids)} without an answer: {project.batch_folder(number) / 'tasks.csv'}")
+    _say_accuracy(project, source, labels)
+
+
+def _say_accuracy(project: Project, source: Source, labels: dict[Any, Any]) -> None:
+    from ._estimate import lacks, learning_curve
+
+    why_not = lacks(list(labels.values()))
+    if why_not:
+        _say(f"{why_not[0].upper()}{why_not[1:]}.")
+        return
+    from ._features import features_of
+    from ._named import make_model
+
+    settings = project.settings
+    places = {one: source.position(one) for one in labels}
+    known = {one: place for one, place in places.items() if place is not None}
+    X = features_of(project, source)[list(known.values())]
+    curve = learning_curve(
+        make_model(settings.model, project.folder, settings.seed), X, [labels[one] for one in known], settings.seed
+    )
+    last = curve[-1]
+    _say(
+        f"Accuracy {last.accuracy:.3f}, 95 % interval {last.low:.3f} to {last.high:.3f}, by cross-validation on the "
+        f"labelled samples.\nThese were chosen, mostly as difficult ones: on all samples it may well be another."
+    )
+    _say("labels  accuracy")
+    for point in curve:
+        _say(f"{point.n_labels:>6,}  {point.accuracy:.3f}  ({point.low:.3f} to {point.high:.3f})")
+
+
+# -- undo ----------------------------------------------------------------------------------------------------------
+
+
+def _describe_undo(command: argparse.ArgumentParser) -> None:
+    command.description = "Take back the last answers: labels, corrections and skips, one of each sample."
+    command.add_argument("-n", type=int, default=1, metavar="N", help="how many (default: 1)")
+
+
+def _undo(args: argparse.Namespace) -> None:
+    if args.n < 1:
+        raise ValueError(f"-n must be at least 1. Got {args.n}.")
+    project = Project(args.project)
+    with project.journal() as journal:
+        if args.n > journal.n_answers:
+            raise ValueError(f"-n must be at most {journal.n_answers}, the answers that there are. Got {args.n}.")
+        before = journal.labels()
+        undone = journal.undo(args.n)
+        for one in dict.fromkeys(undone):
+            state, value = journal.state_of(one)
+            was = f"{before[one]}" if one in before else "skipped"
+            _say(f"  {one}: {was} -> {value if state == 'label' else 'skipped' if state == 'skip' else 'no answer'}")
+        _say(f"{len(undone)} taken back; {len(journal)} labels are left.")
+
+
+# -- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _count(n: int, kind: str) -> str:
+    noun = {"images": "image", "table": "row", "text": "text"}[kind]
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _split(words: str) -> list[str]:
+    return [word.strip() for word in words.split(",") if word.strip()]
+
+
+def _warn_of_changes(source: Source, noted: dict[str, Any]) -> None:
+    if isinstance(source, Images):
+        return
+    rows = noted.get("rows") or []
+    changed = source.changed(rows)
+    if changed:
+        warnings.warn(
+            f"{len(changed)} of {len(rows)} rows that were noted when labelling began are not what they were, "
+            f"row {changed[0]} for one. Each label belongs to the row of its number: new rows stand behind the others.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+@contextmanager
+def _one_line_warnings(name: str) -> Iterator[None]:
+    """Warnings of ours are meant for whoever types the command: a sentence, without a line of code."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], filename: str, *where: Any, **more: Any) -> None:
+            if category is UserWarning:
+                sys.stderr.write(f"skal {name}: {' '.join(str(message).split())}\n")
+            else:
+                usual(message, category, filename, *where, **more)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+START = Command("start", _describe_start, _start, "Nothing was begun.")
+QUERY = Command("query", _describe_query, _query, "No label is lost; the same command goes on from there.")
+TEACH = Command("teach", _describe_teach, _teach, "What was taken over is kept; give the same file again for the rest.")
+STATUS = Command("status", _describe_status, _status, "No label is lost.")
+UNDO = Command("undo", _describe_undo, _undo, "skal status says what holds.")
