@@ -86,7 +86,8 @@ def write_batch(project: Project, source: Source, number: int, batch: Batch) -> 
     cards = [Card(one, each, batch.guess(i)) for i, (one, each) in enumerate(zip(batch.ids, shown, strict=True))]
     title = f"Batch {number:04d}: {len(cards)} to label"
     note = f"Classes: {', '.join(map(str, project.settings.classes))}. The most informative come first."
-    write_atomically(folder / "contact-sheet.html", contact_sheet(title, note, cards))
+    # Names of files may hold bytes that are no text.
+    write_atomically(folder / "contact-sheet.html", contact_sheet(title, note, cards).encode("utf-8", "replace"))
     return folder
 
 

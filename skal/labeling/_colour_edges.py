@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
+
+from ..utils._validation import shown
 
 __all__ = ["ColourEdges"]
 
@@ -62,6 +65,13 @@ class ColourEdges(TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (n, n_levels ** 3 + grid ** 2 * (3 + n_directions)), float32
         """
+        for name, least in (("grid", 1), ("n_levels", 2), ("n_directions", 2)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+                raise ValueError(
+                    f"The '{name}' parameter of ColourEdges must be an int in the range [{least}, inf). "
+                    f"Got {shown(value)} instead."
+                )
         return np.stack([self._describe(np.asarray(X[i], dtype=np.float32)) for i in range(len(X))])
 
     def __sklearn_is_fitted__(self) -> bool:

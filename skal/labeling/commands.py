@@ -99,7 +99,7 @@ def _start(args: argparse.Namespace) -> None:
         n = len(load_source(project))
     _say(f"{_count(n, kind)}, {len(settings.classes)} classes: {', '.join(map(str, settings.classes))}.")
     _say_features(project)
-    _say(f"Written: {project.folder / 'skal.toml'}. Next: skal query -n {min(100, n)}")
+    _say(f"Written: {project.folder / 'skal.toml'}. Next: skal query -n {min(100, n)}{_option(project.folder)}")
 
 
 def _check_named(settings: Settings, folder: Path, *names: str) -> None:
@@ -219,7 +219,7 @@ def _next_step(folder: Path) -> None:
         f"Look at {folder / 'contact-sheet.html'}\n"
         f"Fill in the column label (or mark skip) in {folder / 'tasks.csv'}, or import "
         f"{folder / 'label-studio.json'} into Label Studio.\n"
-        f"Then: skal teach {folder / 'tasks.csv'}"
+        f"Then: skal teach {folder / 'tasks.csv'}{_option(folder.parents[1])}"
     )
 
 
@@ -248,7 +248,10 @@ def _teach(args: argparse.Namespace) -> None:
         _say(f"  {one}: {before} -> {after}")
     if len(changes.corrections) > 10:
         _say(f"  and {len(changes.corrections) - 10} more")
-    _say(f"{n_labels} labels in all. " + (f"{n_open} without an answer yet." if n_open else "Next: skal query"))
+    _say(
+        f"{n_labels} labels in all. "
+        + (f"{n_open} without an answer yet." if n_open else f"Next: skal query{_option(project.folder)}")
+    )
 
 
 # -- status --------------------------------------------------------------------------------------------------------
@@ -332,6 +335,10 @@ def _undo(args: argparse.Namespace) -> None:
 def _count(n: int, kind: str) -> str:
     noun = {"images": "image", "table": "row", "text": "text"}[kind]
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _option(folder: Path) -> str:
+    return "" if folder == Path() else f" --project {folder}"
 
 
 def _split(words: str) -> list[str]:

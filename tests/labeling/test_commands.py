@@ -363,7 +363,9 @@ def test_a_second_writer_is_told_who_is_at_work(project, capsys):
 def test_a_project_in_another_folder(project, capsys):
     assert skal("start", "animals.csv", "--classes", "cat,dog", "--project", "work/here") == 0
     assert 'data = "../../animals.csv"' in Path("work/here/skal.toml").read_text()
+    assert "Next: skal query -n 100 --project work/here" in capsys.readouterr().out
     assert skal("query", "-n", 2, "--project", "work/here") == 0
+    assert "skal teach work/here/batches/0001/tasks.csv --project work/here\n" in capsys.readouterr().out
     assert Path("work/here/batches/0001/tasks.csv").exists()
 
 

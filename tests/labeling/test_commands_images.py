@@ -227,6 +227,23 @@ def test_colours_and_edges_tell_directions_apart_and_refuse_what_is_no_image():
     assert (edges[:, 0] == 0).all() and (edges[:, 1] > 0).all()
     with pytest.raises(ValueError, match=re.escape("must have shape (3, height, width), with 4 pixels or more")):
         ColourEdges().transform([np.zeros((3, 8, 3))])
+    for params in ({"grid": 0}, {"n_levels": 1}, {"n_directions": 2.0}):
+        (name,) = params
+        with pytest.raises(ValueError, match=f"The '{name}' parameter of ColourEdges must be an int in the range"):
+            ColourEdges(**params).transform([image])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of files are text there")
+def test_names_of_files_that_are_no_text(photos):
+    name = os.fsdecode(b"photos/a/\xff<i>.png")
+    try:
+        Image.new("RGB", (44, 44), "red").save(name)
+    except OSError:
+        pytest.skip("this file system takes text only")
+    skal("start", "photos", "--classes", "red,blue")
+    assert skal("query", "-n", 31) == 0
+    assert "<i>" not in Path("batches/0001/contact-sheet.html").read_text(encoding="utf-8")
+    assert len(answer(1, of_folder)) == 31
 
 
 @pytest.mark.skipif(not (DATA / "GroceryStore-128").is_dir(), reason="no GroceryStore")
