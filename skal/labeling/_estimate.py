@@ -6,14 +6,17 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Estimate", "interval", "lacks", "learning_curve"]
+if TYPE_CHECKING:
+    from ._forecast import Forecast
 
-_FOLDS, _FEWEST, _POINTS = 5, 10, 6
+__all__ = ["Estimate", "interval", "lacks", "learning_curve", "next_gain"]
+
+_FOLDS, _FEWEST, _POINTS, _FEWEST_POINTS = 5, 10, 6, 4
 
 
 class Estimate(NamedTuple):
@@ -51,6 +54,16 @@ def learning_curve(model: Any, X: Any, labels: Sequence[Any], seed: int) -> list
         folds = list(splits.split(np.zeros(len(codes)), codes))
     sizes = np.unique(np.geomspace(_FEWEST, len(codes), _POINTS).round().astype(int)).tolist()
     return [_estimate(model, X, codes, folds, size) for size in sizes]
+
+
+def next_gain(curve: Sequence[Estimate], n_next: int) -> Forecast | None:
+    """What so many more labels are expected to bring, by families of curves; None where there are too few points."""
+    if n_next < 1 or len(curve) < _FEWEST_POINTS:
+        return None
+    from ._forecast import forecast_gain
+
+    n_labels, scores = np.array([(point.n_labels, point.accuracy) for point in curve]).T
+    return forecast_gain(n_labels, scores, n_next, confidence=0.95)
 
 
 def interval(n_right: int, n: int) -> tuple[float, float]:

@@ -267,6 +267,7 @@ def _status(args: argparse.Namespace) -> None:
     settings = project.settings
     with project.journal(source) as journal:
         labels, n_skipped, left = journal.labels(), len(journal.skipped()), open_batches(journal)
+        n_last = sum(map(len, left.values())) or len(([[], *journal.batches])[-1])
         _warn_of_changes(source, journal.settings)
     _say(f"{_count(len(source), settings.kind)}: {len(labels)} labelled, {n_skipped} skipped.")
     counts = Counter(labels.values())
@@ -275,11 +276,12 @@ def _status(args: argparse.Namespace) -> None:
         _say(f"  {each!s:<{width}}  {counts[each]:>6,}")
     for number, ids in left.items():
         _say(f"Batch {number:04d} has {len(ids)} without an answer: {project.batch_folder(number) / 'tasks.csv'}")
-    _say_accuracy(project, source, labels)
+    _say_accuracy(project, source, labels, min(n_last, len(source) - len(labels) - n_skipped))
 
 
-def _say_accuracy(project: Project, source: Source, labels: dict[Any, Any]) -> None:
-    from ._estimate import lacks, learning_curve
+def _say_accuracy(project: Project, source: Source, labels: dict[Any, Any], n_next: int) -> None:
+    """The accuracy so far, its curve, and what `n_next` more labels are expected to bring."""
+    from ._estimate import lacks, learning_curve, next_gain
 
     why_not = lacks(list(labels.values()))
     if why_not:
@@ -303,6 +305,12 @@ def _say_accuracy(project: Project, source: Source, labels: dict[Any, Any]) -> N
     _say("labels  accuracy")
     for point in curve:
         _say(f"{point.n_labels:>6,}  {point.accuracy:.3f}  ({point.low:.3f} to {point.high:.3f})")
+    found = next_gain(curve, n_next)
+    if found is not None:
+        _say(
+            f"The next {n_next} labels are forecast to bring {found.gain:+.3f} of it, 95 % interval "
+            f"{found.low:+.3f} to {found.high:+.3f}."
+        )
 
 
 # -- undo ----------------------------------------------------------------------------------------------------------

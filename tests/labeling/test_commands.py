@@ -114,6 +114,10 @@ def test_a_project_from_the_first_command_to_the_last(project, capsys):
     accuracy, low, high = map(float, re.search(r"Accuracy (\S+), 95 % interval (\S+) to (\S+),", out).groups())
     assert 0.7 <= accuracy <= 1 and low < accuracy <= high <= 1
     assert re.search(rf"\n +30  {accuracy:.3f}  ", out)
+    gain, low, high = map(
+        float, re.search(r"The next 10 labels .* bring (\S+) of it, .* (\S+) to (\S+)\.", out).groups()
+    )
+    assert low < high and low <= gain <= high
 
     assert skal("undo", "-n", 2) == 0
     out = capsys.readouterr().out

@@ -8,8 +8,9 @@ import pytest
 
 from skal.cli import main
 from skal.labeling import LabelJournal
-from skal.labeling._estimate import interval, lacks, learning_curve
+from skal.labeling._estimate import Estimate, interval, lacks, learning_curve, next_gain
 from skal.labeling._features import features_of
+from skal.labeling._forecast import forecast_gain
 from skal.labeling._project import Project, Settings
 from skal.labeling._sources import load_source
 
@@ -138,6 +139,15 @@ def test_the_curve_tests_on_all_labels_and_trains_on_the_first():
     # Of the first ten no fold knows c and d; of all, every fold knows all.
     assert curve[0].accuracy == 0.5 and curve[-1].accuracy == 1
     assert curve[0][2:] == interval(12, 24)
+
+
+def test_what_the_next_labels_bring():
+    curve = [Estimate(n, 0.9 - 1 / n, 0.0, 1.0) for n in (10, 15, 22, 33)]
+    found = next_gain(curve, 10)
+    n_labels, scores = np.array([10.0, 15.0, 22.0, 33.0]), np.array([0.9 - 1 / n for n in (10, 15, 22, 33)])
+    assert found == forecast_gain(n_labels, scores, 10, confidence=0.95)
+    assert 0 < found.low < 1 / 33 - 1 / 43 < found.high
+    assert next_gain(curve[:3], 10) is None and next_gain(curve, 0) is None
 
 
 def test_what_an_estimate_lacks():

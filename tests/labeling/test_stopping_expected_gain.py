@@ -16,7 +16,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from skal.labeling import ExpectedGain
-from skal.labeling.stopping._forecast import forecast_gain
+from skal.labeling._forecast import forecast_gain
 from skal.learners import ActiveLearner
 from skal.nets import DeepClassifier
 from skal.utils._random import make_generator, sklearn_seed

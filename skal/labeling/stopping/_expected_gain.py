@@ -21,8 +21,8 @@ from ...utils._compat import BaseLearner
 from ...utils._random import make_generator, sklearn_seed
 from ...utils._torch import torch_rng
 from ...utils._validation import shown
+from .._forecast import forecast_gain
 from ._base import StoppingCriterion, StoppingReport
-from ._forecast import forecast_gain
 
 __all__ = ["ExpectedGain"]
 
