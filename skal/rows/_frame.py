@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..utils._validation import kind_of
 from ._columns import stack_columns
 from ._generics import (
     as_index,
@@ -61,7 +62,7 @@ def _columns_of(rows: Any, width: int) -> list[Any]:
     if array.ndim != 2 or array.shape[1] != width:
         raise ValueError(
             f"New samples must be rows of {width} columns, as the labelled DataFrame has. "
-            f"Got {type(rows).__name__} of shape {array.shape}."
+            f"Got {kind_of(rows)} of shape {array.shape}."
         )
     return [array[:, i] for i in range(width)]
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..utils._validation import kind_of
 from ._columns import merged_levels
 from ._generics import (
     as_index,
@@ -70,7 +71,7 @@ def _columns_of(rows: Any, width: int) -> list[Any]:
     if array.ndim != 2 or array.shape[1] != width:
         raise ValueError(
             f"New samples must be rows of {width} columns, as the labelled frame has. "
-            f"Got {type(rows).__name__} of shape {array.shape}."
+            f"Got {kind_of(rows)} of shape {array.shape}."
         )
     return [array[:, i] for i in range(width)]
 
