@@ -1,10 +1,13 @@
-"""Seeded generators. NumPy's global generator is never read or advanced."""
+"""Seeded generators and clones. NumPy's global generator is never read or advanced."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-__all__ = ["make_generator", "sklearn_seed"]
+import numpy as np
+from sklearn.base import clone
+
+__all__ = ["make_generator", "seeded_clone", "sklearn_seed"]
 
 
 def make_generator(random_state: int | np.random.RandomState | None, *key: int) -> np.random.Generator:
@@ -22,3 +25,14 @@ def make_generator(random_state: int | np.random.RandomState | None, *key: int) 
 def sklearn_seed(rng: np.random.Generator) -> int:
     """An integer seed, drawn from `rng`, for a `random_state` parameter of scikit-learn."""
     return int(rng.integers(2**31 - 1))
+
+
+def seeded_clone(estimator: Any, seed: int) -> Any:
+    """A clone with this seed in each of its `random_state` parameters that is None."""
+    twin = clone(estimator, safe=False)
+    unset = [
+        name
+        for name, value in (twin.get_params(deep=True) if hasattr(twin, "get_params") else {}).items()
+        if value is None and (name == "random_state" or name.endswith("__random_state"))
+    ]
+    return twin.set_params(**dict.fromkeys(unset, seed)) if unset else twin

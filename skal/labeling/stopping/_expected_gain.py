@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.model_selection import StratifiedKFold
 
@@ -18,7 +17,7 @@ from ...learners import ActiveLearner
 from ...pool import PoolView
 from ...rows import plain_labels, take_rows
 from ...utils._compat import BaseLearner
-from ...utils._random import make_generator, sklearn_seed
+from ...utils._random import make_generator, seeded_clone, sklearn_seed
 from ...utils._torch import torch_rng
 from ...utils._validation import shown
 from .._forecast import forecast_gain
@@ -212,7 +211,7 @@ class ExpectedGain(StoppingCriterion):
                 continue
             of_folds = []
             for train, (_, test) in zip(trains, splits):
-                member = _seeded_clone(estimator, seed)
+                member = seeded_clone(estimator, seed)
                 with torch_rng(seed):
                     member.fit(take_rows(X, train), y[train])
                     of_folds.append(self._score(member, take_rows(X, test), y[test]))
@@ -225,14 +224,6 @@ class ExpectedGain(StoppingCriterion):
         if not isinstance(score, Real) or not np.isfinite(float(score)):
             raise ValueError(f"The 'scoring' of ExpectedGain must give a finite number. Got {shown(score)} instead.")
         return float(score)
-
-
-def _seeded_clone(estimator: Any, seed: int) -> Any:
-    """A clone with a seed wherever it has none."""
-    member = clone(estimator)
-    params = member.get_params(deep=True)
-    unset = [name for name in params if name.split("__")[-1] == "random_state" and params[name] is None]
-    return member.set_params(**dict.fromkeys(unset, seed))
 
 
 def _class_labels(pool: PoolView) -> NDArray[Any]:

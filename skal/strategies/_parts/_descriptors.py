@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import clone
 
 from ...models import interrupts_pass
 from ...rows import FeatureStore, row_keys, take_rows
+from ...utils._random import seeded_clone
 
-__all__ = ["Descriptor", "descriptors_of", "seeded_clone"]
+__all__ = ["Descriptor", "descriptors_of"]
 
 
 _LIMIT = 256 * 2**20  # bytes of descriptors that are kept
@@ -85,17 +85,6 @@ def descriptors_of(pool: Any, idx: NDArray[Any], transformer: Any, seed: int, by
 def _params(transformer: Any) -> dict[str, Any]:
     own = transformer.get_params(deep=True) if hasattr(transformer, "get_params") else {"": transformer}
     return {"class": type(transformer).__qualname__, **own}
-
-
-def seeded_clone(transformer: Any, seed: int) -> Any:
-    """A clone with this seed in each of its `random_state` parameters that is None."""
-    twin = clone(transformer, safe=False)
-    unset = [
-        name
-        for name, value in (twin.get_params(deep=True) if hasattr(twin, "get_params") else {}).items()
-        if value is None and (name == "random_state" or name.endswith("__random_state"))
-    ]
-    return twin.set_params(**dict.fromkeys(unset, seed)) if unset else twin
 
 
 def _numbers(keys: list[bytes]) -> NDArray[np.uint64]:

@@ -17,8 +17,8 @@ from ...base import requirement
 from ...models import interrupts_pass
 from ...rows import numbers_of, row_keys, stack_rows
 from ...utils._arrays import blocks, l2_normalize
+from ...utils._random import seeded_clone
 from ...utils._validation import shown
-from ._descriptors import seeded_clone
 
 __all__ = [
     "SubPoolMixin",
