@@ -53,7 +53,7 @@ def data():
 @pytest.fixture
 def learner(data):
     X, y = data
-    return DM2ATLearner(net(), X_training=X[:10], y_training=y[:10], epsilon=0.1)
+    return DM2ATLearner(net(), X_training=X[:10], y_training=y[:10], epsilon=0.1, random_state=0)
 
 
 def step(learner, data, n=4, **kwargs):
@@ -183,7 +183,7 @@ def test_bootstrap_draws_samples_and_copies_follow(learner, data):
     seen_X, _, weight = learner.estimator.seen_
     rows, copies = seen_X[:14], seen_X[14:]
     halves = np.flatnonzero(weight[:14] == 0.5)
-    assert len(halves) == len(copies) == len(weight) - 14
+    assert 0 < len(halves) == len(copies) == len(weight) - 14
     queried = learner.X_training[10:].tolist()
     for row, copy in zip(rows[halves], copies):
         np.testing.assert_array_equal(copy, learner.X_adversarial[queried.index(row.tolist())])
