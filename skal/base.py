@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import inspect
 import warnings
 from abc import ABC, abstractmethod
@@ -17,6 +18,7 @@ from sklearn.base import BaseEstimator, clone
 
 from .exceptions import ColdStartWarning, SkalError
 from .pool import PoolView, view_pool
+from .rows import gather
 from .utils._arrays import top_k
 from .utils._compat import (
     STRATEGIES_RETURN_PAIRS,
@@ -75,6 +77,10 @@ class QueryStrategy(BaseEstimator, ABC):
         asked for them before anything is run; `proba`, `logits` and `embeddings` then come from one pass.
     order_free : bool
         Whether a permuted pool gives the same samples, but for ties.
+    rowwise : bool
+        Whether a sample's score depends on that sample alone, given the model. Such a `ScoringStrategy` sees a large
+        pool block by block (see `PoolView.map_blocks`): bounded memory, on joblib's workers where the context has
+        some, and the same answer as in one piece.
     one_pass : bool
         Whether the model is asked about the pool once; what `requires` several opinions of it need not say no.
 
@@ -90,6 +96,7 @@ class QueryStrategy(BaseEstimator, ABC):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
     requires: ClassVar[tuple[str, ...] | requirement] = ()
     order_free: ClassVar[bool] = False
+    rowwise: ClassVar[bool] = False
     one_pass: ClassVar[bool] = True
 
     @property
@@ -328,10 +335,18 @@ class ScoringStrategy(QueryStrategy):
         return query_idx, scores[query_idx]
 
     def _checked_scores(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.float64]:
+        if self.rowwise and pool.streams(*self.requires):
+            found = pool.map_blocks(functools.partial(_block_scores, self))
+            return gather(((rows, {"scores": scores}) for rows, scores in found), len(pool), np.inf)["scores"]
         scores = np.asarray(self._score(pool, rng), dtype=np.float64)
         if scores.shape != (len(pool),) or not np.isfinite(scores).all():
             raise SkalError(f"{type(self).__name__} must score every sample of the pool with a finite number.")
         return scores
+
+
+def _block_scores(strategy: ScoringStrategy, block: PoolView) -> NDArray[np.float64]:
+    # What draws random numbers is not row-wise; these would be others for other blocks.
+    return strategy._checked_scores(block, np.random.default_rng(0))
 
 
 def _warn_of_cold_start(name: str) -> bool:

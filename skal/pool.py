@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import get_tags
 
 from .exceptions import ModelNotFittedError, PoolCapabilityError
 from .models import Head, Model, Outputs, Unwrapped, checked_proba, clone_samples, is_detector, one_class_proba
-from .rows import check_finite, column_names, feature_shape, n_rows, plain_labels, read_by, row_blocks, take_rows
+from .rows import (
+    check_finite,
+    check_like,
+    gather,
+    in_blocks,
+    n_rows,
+    n_workers,
+    one_column,
+    only_label,
+    read_by,
+    row_bytes,
+    take_rows,
+)
 from .utils._compat import BaseCommittee, BaseLearner
 from .utils._memory import Memory
 from .utils._random import make_generator
-from .utils._validation import kind_of, shown
+from .utils._validation import kind_of
 
 __all__ = ["Memory", "PoolView", "view_pool"]
 
 _OUTPUTS = ("proba", "logits", "embeddings")
+# A block of the pool: rows at most, and bytes of its samples as float64, roughly.
+_ROWS, _BYTES = 65_536, 64 << 20
+# Rows below which a model that takes microseconds for each is not worth another process.
+_FEW = 4_096
+_LIMIT = 4 << 30
 
 # Memories of learners that have none of their own, such as modAL's.
 _MEMORIES: WeakKeyDictionary[Any, Memory] = WeakKeyDictionary()
@@ -84,11 +100,24 @@ class PoolView:
         Queries already answered; 0 for what does not count them.
     n_rounds : int or None
         Queries planned for the whole run, where the learner knows.
+    block_size : int or None
+        Samples in a block of a large pool, which may be set; None: as many as take some 64 MB, at most 65,536, and
+        fewer where several workers share the pool.
+    memory_limit : int
+        Bytes above which an output of the pool is kept in a temporary file, as a memory map, and not in memory; that
+        of the learner, or 4 GiB.
 
     Raises
     ------
     PoolCapabilityError
         On access to a member that the classifier does not supply.
+
+    Notes
+    -----
+    A pool of more than one block is large: one pass of the model goes over its blocks, each of them transformed,
+    checked for NaN and infinity, and forgotten, so that nothing of the size of the pool comes into being but what is
+    wanted (n d values of embeddings, in the model's dtype). In a context of joblib with several workers, such as
+    ``joblib.parallel_config(n_jobs=2)``, they do the blocks, see `map_blocks`.
     """
 
     def __init__(
@@ -118,6 +147,11 @@ class PoolView:
         self._found: dict[str, NDArray] = {}
         self._parent: PoolView | None = None
         self._whole: PoolView | None = None
+        self._must_be_finite = False
+        is_learner = isinstance(classifier, (BaseLearner, BaseCommittee))
+        self.block_size: int | None = None
+        self.memory_limit: int = getattr(classifier, "memory_limit", _LIMIT) if is_learner else _LIMIT
+        self.verbose = is_learner and bool(getattr(classifier, "verbose", False))
 
     def __len__(self) -> int:
         return self._n
@@ -169,10 +203,13 @@ class PoolView:
     @cached_property
     def X_transformed(self) -> Any:
         """The pool behind `Pipeline[:-1]`; before there is a model, behind clones fitted on the pool."""
-        if not self._unwrapped.transformers:
-            return self.X
-        with read_by(self.X, self.model_name):
-            return self._unwrapped.transform(self.X) if self.is_fitted else self._unwrapped.fit_transform(self.X)
+        X = self.X
+        if self._unwrapped.transformers:
+            with read_by(X, self.model_name):
+                X = self._unwrapped.transform(X) if self.is_fitted else self._unwrapped.fit_transform(X)
+        if self._must_be_finite:
+            check_finite(X)
+        return X
 
     @property
     def proba(self) -> NDArray:
@@ -195,12 +232,25 @@ class PoolView:
             if not self._wishes.are_declared and self.model.joint:
                 # What costs no further pass may come along, if it is there.
                 try:
-                    self._keep(self._pass(self.X_transformed, {*_OUTPUTS}))
+                    self._find({*_OUTPUTS})
                     return self._found[member]
                 except PoolCapabilityError:
                     want = {member}
-            self._keep(self._pass(self.X_transformed, want - self._found.keys()))
+            self._find(want - self._found.keys())
         return self._found[member]
+
+    def _find(self, want: set[str]) -> None:
+        """One pass for `want`, whose answers are kept; of a large pool in blocks."""
+        if not self.is_large:
+            self._found |= self._pass(self.X_transformed, want).given()
+            return
+        is_array = isinstance(self.X, np.ndarray) and self.X.dtype in (np.float32, np.float64)
+        if "embeddings" in want and self.model.embeds_input and is_array and not self._unwrapped.transformers:
+            # They are there already.
+            self._found |= self._pass(self.X_transformed, {"embeddings"}).given()
+            want = want - {"embeddings"}
+        if want:
+            self._found |= gather(self.map_blocks(partial(_found_in, want)), len(self), self.memory_limit)
 
     def _pass(self, X: Any, want: set[str]) -> Outputs:
         try:
@@ -208,9 +258,6 @@ class PoolView:
                 return self.model.answers(X, want)
         except PoolCapabilityError as error:
             raise self._in_the_name_of(error) from None
-
-    def _keep(self, found: Outputs) -> None:
-        self._found |= {name: value for name in _OUTPUTS if (value := getattr(found, name)) is not None}
 
     def _in_the_name_of(self, error: PoolCapabilityError, by: str | None = None) -> PoolCapabilityError:
         """A family does not know who asks: who wanted the member first, or `by`, or who asked last."""
@@ -232,8 +279,99 @@ class PoolView:
             Where the block stands in the pool.
         outputs : Outputs
         """
-        for rows, block in row_blocks(self.X, block_size):
-            yield rows, self._pass(self._unwrapped.transform(block), set(want))
+        found = self.map_blocks(partial(_found_in, {*want}), block_size=block_size)
+        return ((rows, Outputs(**values)) for rows, values in found)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the pool has more than one block."""
+        return len(self) > self._rows_of_a_block
+
+    @cached_property
+    def _rows_of_a_block(self) -> int:
+        """A whole number of the model's own batches, which then are the same as of the pool in one piece."""
+        if self.block_size is not None:
+            return self.block_size
+        batch = self.model.batch_size
+        size = min(_ROWS, _BYTES // max(1, row_bytes(self.X)))
+        if (n := n_workers()) > 1:
+            # Enough for each worker to have several.
+            size = min(size, max(-(-len(self) // (4 * n)), batch if batch > 1 else _FEW))
+        return max(1, -(-size // batch)) * batch
+
+    def streams(self, *members: str) -> bool:
+        """Whether `members` are better seen block by block, and kept nowhere.
+
+        That is so for a large pool of which they are not known yet, and nothing else is wanted.
+        """
+        outputs = {*members} & {*_OUTPUTS}
+        return self.is_large and not outputs <= self._found.keys() and self._wishes.members.keys() <= outputs
+
+    def map_blocks(
+        self, work: Callable[[PoolView], Any], *, block_size: int | None = None
+    ) -> Iterator[tuple[slice, Any]]:
+        """``work`` of the view of each block of the pool, in the pool's order; nothing of a block is kept.
+
+        Parameters
+        ----------
+        work : callable
+            Gets a `PoolView` of the block, with the same model; of the labelled data it may know nothing.
+        block_size : int >= 1, optional
+            Samples in a block; by default the view's own.
+
+        Yields
+        ------
+        rows : slice
+            Where the block stands in the pool.
+        answer : object
+            What `work` returned.
+
+        Raises
+        ------
+        SkalError
+            A worker died; names the rows that were at work.
+        Exception
+            What `work` raised; the message ends with the rows of the block.
+
+        Notes
+        -----
+        In a context of joblib with several workers (``joblib.parallel_config(n_jobs=2)``, ``parallel_config("dask")``)
+        they do the blocks. `work` and the model are pickled once and travel once to each worker (through shared memory
+        or a file, where the backend has that); memory maps and Datasets travel with them, the maps as paths that the
+        workers must be able to read; all other pools travel block by block, and a few blocks wait at a time. Answers
+        are the same whoever does them, but for the rounding of other processors. Without a context, or for a pool of
+        one block, all is done here. What a network's `feature_cache` holds stays in the process that computed it.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from skal.pool import view_pool
+        >>> X, y = load_iris(return_X_y=True)
+        >>> pool = view_pool(LogisticRegression(max_iter=200).fit(X, y), X)
+        >>> [(rows.stop, len(most)) for rows, most in pool.map_blocks(lambda block: block.proba.max(1), block_size=60)]
+        [(60, 60), (120, 60), (150, 30)]
+        """
+        size = self._rows_of_a_block if block_size is None else block_size
+        parallel = len(self) > size and n_workers() > 1
+        view = self._without_rows() if parallel else self
+        work_on = lambda rows, X: work(view.block(rows, X))  # noqa: E731
+        return in_blocks(work_on, self.X, size, parallel=parallel, verbose=self.verbose)
+
+    def block(self, rows: slice, X: Any) -> PoolView:
+        """The same kind of view of the consecutive samples `rows`, which are `X`."""
+        view = self._of_rows(X, rows.stop - rows.start, rows)
+        view.block_size, view._wishes = len(view), self._wishes
+        return view
+
+    def _without_rows(self) -> PoolView:
+        """This view without pool, labelled data and learner, to be sent."""
+        view = copy.copy(self)
+        for name in ("X_transformed", "box_proba", "labeled", "memory", "_one_class"):
+            view.__dict__.pop(name, None)
+        view.X = view.y = view._X_training = view._y_training = view._parent = view._whole = None
+        view.classifier, view._found = self._unwrapped.final, {}
+        return view
 
     @cached_property
     def box_proba(self) -> list[NDArray]:
@@ -274,7 +412,7 @@ class PoolView:
         if not self.model.supplies("proba") and self.model.n_columns() is None and self.n_labeled:
             # What is no column's label is one that has been seen.
             try:
-                return np.unique(_one_column(self._y_training))
+                return np.unique(one_column(self._y_training))
             except TypeError:  # of numbers beside text
                 raise ValueError("The labelled data must have labels of one kind, text or numbers. Got both.") from None
         known = [
@@ -292,11 +430,12 @@ class PoolView:
         if self._X_training is None:
             return None
         view = copy.copy(self)
-        for name in ("X_transformed", "box_proba", "head", "labeled", "y_encoded"):
+        for name in ("X_transformed", "box_proba", "head", "labeled", "y_encoded", "_rows_of_a_block"):
             view.__dict__.pop(name, None)
         # One set of what is wanted: what is wanted later is wanted of both.
         view.X, view.y, view._n = self._X_training, self._y_training, self.n_labeled
         view._found, view._parent, view._whole = {}, self, None
+        view.block_size, view._must_be_finite = None, False
         return view
 
     def settle_cold(self) -> bool:
@@ -306,7 +445,7 @@ class PoolView:
         fitted on the pool.
         """
         with read_by(self.X, self.model_name):
-            found = self.model.cold_embeddings(self.X_transformed)
+            found = self._cold_embeddings()
         if found is None:
             return False
         if not np.isfinite(found).all():
@@ -317,10 +456,17 @@ class PoolView:
             self.labeled._found["embeddings"] = found[:0]
         return True
 
+    def _cold_embeddings(self) -> NDArray | None:
+        if not self.is_large or self._unwrapped.transformers or isinstance(self.X, np.ndarray):
+            return self.model.cold_embeddings(self.X_transformed)
+        found = self.map_blocks(lambda block: block._cold_embeddings())
+        pieces = ((rows, {} if values is None else {"cold": values}) for rows, values in found)
+        return gather(pieces, len(self), self.memory_limit).get("cold")
+
     @cached_property
     def y_encoded(self) -> NDArray[np.int64]:
         """Column of `proba` for each label in `y`, `(n,)` int64; only on `labeled`."""
-        y = _one_column(self.y)
+        y = one_column(self.y)
         column = {label: i for i, label in enumerate(self.classes.tolist())}
         unknown = sorted({label for label in y.tolist() if label not in column}, key=str)
         if unknown:
@@ -364,21 +510,25 @@ class PoolView:
         >>> len(part), part.proba.argmax(axis=1).tolist(), len(part.whole)
         (2, [2, 0], 150)
         """
-        view = copy.copy(self)
-        for name in ("X_transformed", "box_proba"):
-            view.__dict__.pop(name, None)
-        view.X, view._n, view._whole = take_rows(self.X, idx), len(idx), self.whole
-        view._found = {name: value[idx] for name, value in self._found.items()}
+        view = self._of_rows(take_rows(self.X, idx), len(idx), idx)
         if "X_transformed" in self.__dict__ and self._unwrapped.transformers:
             view.X_transformed = take_rows(self.X_transformed, idx)
         if "box_proba" in self.__dict__:
             view.box_proba = [self.box_proba[i] for i in idx.tolist()]
-        # What is wanted of a part is not wanted of the whole.
-        view._wishes = _Wishes(by=self._wishes.by)
         if self.labeled is not None:
             # The labelled data are the same, and found once for both.
             view.labeled = copy.copy(self.labeled)
             view.labeled._parent, view.labeled._wishes = view, view._wishes
+        return view
+
+    def _of_rows(self, X: Any, n: int, idx: Any) -> PoolView:
+        view = copy.copy(self)
+        for name in ("X_transformed", "box_proba", "_rows_of_a_block"):
+            view.__dict__.pop(name, None)
+        view.X, view._n, view._whole = X, n, self.whole
+        view._found = {name: value[idx] for name, value in self._found.items()}
+        # What is wanted of a part is not wanted of the whole.
+        view._wishes = _Wishes(by=self._wishes.by)
         return view
 
     @property
@@ -484,7 +634,7 @@ class PoolView:
         """Labelled samples as the final estimator sees them, and their labels `(n,)`."""
         if self.labeled is None:
             raise self.model.lacks("labeled", by or self._wishes.by)
-        y = _one_column(self.labeled.y)
+        y = one_column(self.labeled.y)
         self.labeled.y_encoded  # noqa: B018  (says which label is unknown)
         return self.labeled.X_transformed, y
 
@@ -500,19 +650,14 @@ class PoolView:
     def check(self) -> None:
         """Raise where the model is not fitted, the shape is not the model's, or the pool holds NaN or infinity."""
         self.check_fitted()
-        names, taught = column_names(self.X), column_names(self._X_training)
-        lacking = [name for name in taught or () if name not in (names or ())] if names else []
-        if lacking:
-            raise ValueError(f"X lacks the column {lacking[0]!r}, which the labelled data has. It has {shown(names)}.")
-        given = feature_shape(self.X)
-        expected = feature_shape(self._X_training)
-        differs = given is not None and expected is not None and len(given) > 0 and given != expected
-        if differs and not is_detector(self.model.estimator):
-            raise ValueError(
-                f"X has {_shape_words(given)} per sample, but the labelled data has {_shape_words(expected)}."
-            )
-        if getattr(self.classifier, "force_all_finite", True) and not _allows_nan(self.model.estimator):
-            check_finite(self.X_transformed)
+        check_like(self.X, self._X_training, any_shape=is_detector(self.model.estimator))
+        if getattr(self.classifier, "force_all_finite", True) and not self.model.allows_nan:
+            if "X_transformed" in self.__dict__:
+                check_finite(self.X_transformed)
+            # Otherwise with the first look at it; of a large pool block by block, since it is not to be read twice.
+            self._must_be_finite = True
+            if not self.is_large:
+                self.X_transformed  # noqa: B018
 
     def require(self, *members: str, by: str) -> None:
         """Want `members`, and raise `PoolCapabilityError` that names `by` where the model has them not.
@@ -549,11 +694,7 @@ class PoolView:
     @cached_property
     def _one_class(self) -> Any:
         """The label of all labelled samples, where they have one in common."""
-        y = _one_column(self._y_training)
-        try:
-            return y.flat[0] if y.size and np.all(y == y.flat[0]) else None
-        except TypeError:  # of pandas.NA, which is refused where labels are encoded
-            return None
+        return only_label(self._y_training)
 
 
 def view_pool(
@@ -594,28 +735,5 @@ def view_pool(
     return PoolView(classifier, X, X_training=X_training, y_training=y_training)
 
 
-def _allows_nan(estimator: Any) -> bool:
-    try:
-        return bool(get_tags(estimator).input_tags.allow_nan)
-    except (AttributeError, TypeError, ValueError):
-        return False
-
-
-def _one_column(y: Any) -> NDArray:
-    """Labels `(n,)`, also of a column of them or a frame of one column."""
-    try:
-        labels = np.asarray(plain_labels(y))
-    except ValueError:  # of a ragged list
-        labels = np.empty((len(y), 0))
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or any(isinstance(label, (Mapping, list, tuple, set)) for label in labels[:1].tolist()):
-        raise ValueError(
-            "The labelled data must have one label for each sample, in one dimension. "
-            f"Got {shown(np.asarray(labels[0]).tolist()) if labels.size else 'several or none'} for the first."
-        )
-    return labels
-
-
-def _shape_words(shape: tuple[int, ...]) -> str:
-    return f"{shape[0]} features" if len(shape) == 1 else f"shape {shape}"
+def _found_in(want: set[str], block: PoolView) -> dict[str, NDArray]:
+    return block._pass(block.X_transformed, want).given()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ..exceptions import PoolCapabilityError
@@ -80,6 +81,10 @@ class Outputs:
     proba: NDArray | None = None
     logits: NDArray | None = None
     embeddings: NDArray | None = None
+
+    def given(self) -> dict[str, NDArray]:
+        """The members that are there, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def only(self, want: Collection[str]) -> Outputs:
         """The members of `want` alone."""
@@ -172,6 +177,7 @@ class Model:
 
     offers: frozenset[str] = frozenset()
     joint: ClassVar[bool] = False
+    embeds_input: ClassVar[bool] = False  # its embeddings are the numbers that come in
     has_labels: ClassVar[bool] = True
     reads_tokens: bool = False
     is_frozen: bool = False
@@ -179,6 +185,19 @@ class Model:
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
         self.name = type(estimator).__name__
+
+    @property
+    def batch_size(self) -> int:
+        """Samples that the model works on at once; 1 of what computes each row by itself."""
+        return 1
+
+    @property
+    def allows_nan(self) -> bool:
+        """Whether the estimator takes missing values; false of what does not say."""
+        try:
+            return bool(get_tags(self.estimator).input_tags.allow_nan)
+        except (AttributeError, TypeError, ValueError):
+            return False
 
     def supplies(self, member: str) -> bool:
         """Whether this estimator has `member`, as far as can be told without a run."""

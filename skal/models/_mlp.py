@@ -23,6 +23,7 @@ class MLPModel(PlainModel):
     """The last layer is the head. With one class there is one column, of ones, whatever the network has."""
 
     offers = PlainModel.offers | {"logits", "head", "linear_head", "perturbed"}
+    embeds_input = False
     _ACTIVATIONS: ClassVar[dict[str, Callable[[NDArray], NDArray]]] = {
         "identity": lambda Z: Z,
         "logistic": expit,

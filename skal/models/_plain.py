@@ -24,6 +24,7 @@ class PlainModel(Model):
     """Probabilities from `predict_proba`, embeddings from the (transformed) input."""
 
     offers = frozenset({"proba", "embeddings", "snapshots", "boxes"})
+    embeds_input = True
 
     def __init__(self, estimator: Any) -> None:
         super().__init__(estimator)

@@ -96,6 +96,11 @@ class SkorchModel(Model):
         # Older skorch does not tell scikit-learn.
         return bool(getattr(self.estimator, "initialized_", False))
 
+    @property
+    def batch_size(self) -> int:
+        size = getattr(self.estimator, "iterator_valid__batch_size", self.estimator.batch_size)
+        return size if isinstance(size, int) and size > 0 else 1
+
     def n_columns(self) -> int | None:
         # A plain net's classes_ are the labels it has seen, and not its module's outputs.
         return getattr(self.estimator, "n_outputs_", None)

@@ -1,7 +1,7 @@
 """What is true of any container of samples: generics, and one file per kind of container."""
 
 from . import _array, _dataset, _dict, _frame, _list, _sparse, _tensor  # noqa: F401  (each registers its kind)
-from ._checks import check_finite, check_training_data, read_by
+from ._checks import check_finite, check_like, check_training_data, read_by
 from ._dataset import dataset_labels
 from ._dense import as_dense, flat_numeric, stack_copies, working_dtype
 from ._frame import label_rows
@@ -13,18 +13,22 @@ from ._generics import (
     like,
     n_rows,
     numbers_of,
+    opener,
     own_labels,
     read_rows,
     row_blocks,
+    row_bytes,
     row_keys,
+    sendable,
     stack_rows,
     take_rows,
 )
 from ._images import ImageFiles, path_in, wrap_advice
 from ._keys import batch_keys
-from ._labels import check_classes, check_labels, plain_labels
+from ._labels import check_classes, check_labels, one_column, only_label, plain_labels
 from ._net_input import net_input
 from ._store import FeatureStore
+from ._workers import gather, in_blocks, n_workers
 
 __all__ = [
     "FeatureStore",
@@ -34,25 +38,34 @@ __all__ = [
     "check_classes",
     "check_finite",
     "check_labels",
+    "check_like",
     "check_training_data",
     "column_names",
     "dataset_labels",
     "drop_rows",
     "feature_shape",
     "flat_numeric",
+    "gather",
+    "in_blocks",
     "is_finite",
     "label_rows",
     "like",
     "n_rows",
+    "n_workers",
     "net_input",
     "numbers_of",
+    "one_column",
+    "only_label",
+    "opener",
     "own_labels",
     "path_in",
     "plain_labels",
     "read_by",
     "read_rows",
     "row_blocks",
+    "row_bytes",
     "row_keys",
+    "sendable",
     "stack_copies",
     "stack_rows",
     "take_rows",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import mmap
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from ._generics import (
     is_finite,
     n_rows,
     numbers_of,
+    opener,
     row_keys,
     stack_rows,
     take_rows,
@@ -50,6 +54,25 @@ def _(X: NDArray) -> tuple[int, ...]:
 @take_rows.register(np.ndarray)
 def _(X: NDArray, idx: Any) -> Any:
     return X[as_index(idx, n_rows(X))]
+
+
+@opener.register(np.ndarray)
+def _(X: NDArray) -> Callable[[], Any] | None:
+    """Of a memory map, or of a part of one, by its file."""
+    root: Any = X
+    while root is not None and not (isinstance(root, np.memmap) and isinstance(root.base, mmap.mmap)):
+        root = root.base if isinstance(root, np.ndarray) else None
+    # What is written to a copy-on-write map is not in its file.
+    if root is None or root.filename is None or root.mode == "c" or X.dtype.hasobject:
+        return None
+    if root.mode != "r":
+        root.flush()
+    offset = root.offset + X.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+    return functools.partial(_open_map, str(root.filename), X.dtype, X.shape, X.strides, offset)
+
+
+def _open_map(path: str, dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> NDArray:
+    return np.ndarray(shape, dtype, np.memmap(path, np.uint8, "r"), offset, strides)
 
 
 @stack_rows.register(np.ndarray)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from ._generics import column_names, generic, is_finite, n_rows, take_rows, unread_by_numpy
+from ..utils._validation import shown
+from ._generics import column_names, feature_shape, generic, is_finite, n_rows, take_rows, unread_by_numpy
 from ._images import path_in, wrap_advice
 from ._sparse import register_sparse
 
-__all__ = ["check_finite", "check_training_data", "read_by"]
+__all__ = ["check_finite", "check_like", "check_training_data", "read_by"]
 
 _ADVICE = "pass force_all_finite=False where the estimator takes missing values"
 
@@ -59,6 +60,22 @@ def _(X: Any, name: str) -> str:
     if X.dtype == object and X.ndim == 1:
         return _place(list(X), name)
     return _place.dispatch(object)(X, name)
+
+
+def check_like(X: Any, labeled: Any, *, any_shape: bool = False) -> None:
+    """Raise `ValueError` where `X` lacks a column of the labelled data, or its samples have another shape."""
+    names, taught = column_names(X), column_names(labeled)
+    lacking = [name for name in taught or () if name not in (names or ())] if names else []
+    if lacking:
+        raise ValueError(f"X lacks the column {lacking[0]!r}, which the labelled data has. It has {shown(names)}.")
+    given, expected = feature_shape(X), feature_shape(labeled)
+    differs = given is not None and expected is not None and len(given) > 0 and given != expected
+    if differs and not any_shape:
+        raise ValueError(f"X has {_shape_words(given)} per sample, but the labelled data has {_shape_words(expected)}.")
+
+
+def _shape_words(shape: tuple[int, ...] | None) -> str:
+    return f"{shape[0]} features" if shape is not None and len(shape) == 1 else f"shape {shape}"
 
 
 def check_training_data(X: Any, y: Any, *, ensure_all_finite: bool = True) -> None:

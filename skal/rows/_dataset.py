@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import ConcatDataset, Dataset, Subset
+from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
 from ..utils._validation import kind_of
 from ._generics import (
@@ -17,9 +19,11 @@ from ._generics import (
     is_finite,
     n_rows,
     numbers_of,
+    opener,
     own_labels,
     read_rows,
     row_keys,
+    sendable,
     stack_rows,
     take_rows,
 )
@@ -89,6 +93,29 @@ def _parts(X: Any) -> list[tuple[Any, Any]]:
     if type(base) is ConcatDataset and places == range(len(base)):
         return [part for inner in base.datasets for part in _parts(inner)]
     return [(base, places)]
+
+
+@opener.register(Dataset)
+def _(X: Any) -> Callable[[], Any] | None:
+    """The Dataset itself, once for each worker, since its items are read there; not where it is made of tensors."""
+    in_memory = any(isinstance(base, TensorDataset) for base, _ in _parts(X))
+    return None if in_memory else functools.partial(_itself, X)
+
+
+def _itself(X: Any) -> Any:
+    return X
+
+
+@sendable.register(Dataset)
+def _(X: Any) -> Any:
+    pieces: list[Any] = []
+    for base, places in _parts(X):
+        if isinstance(base, TensorDataset):
+            index = torch.as_tensor(places, dtype=torch.int64)
+            pieces.append(TensorDataset(*(tensor[index].cpu() for tensor in base.tensors)))
+        else:
+            pieces.append(Subset(base, places))
+    return pieces[0] if len(pieces) == 1 else ConcatDataset(pieces)
 
 
 @row_keys.register(Dataset)

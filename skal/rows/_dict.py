@@ -14,7 +14,9 @@ from ._generics import (
     n_rows,
     numbers_of,
     read_rows,
+    row_bytes,
     row_keys,
+    sendable,
     stack_rows,
     take_rows,
 )
@@ -52,6 +54,16 @@ def _(X: Any, idx: Any) -> Any:
 @read_rows.register(Mapping)
 def _(X: Any, idx: Any) -> Any:
     return {key: read_rows(X[key], idx) for key in X}
+
+
+@row_bytes.register(Mapping)
+def _(X: Any) -> int:
+    return sum(row_bytes(X[key]) for key in X)
+
+
+@sendable.register(Mapping)
+def _(X: Any) -> Any:
+    return rebuilt(X, {key: sendable(X[key]) for key in X})
 
 
 @stack_rows.register(Mapping)

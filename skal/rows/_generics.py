@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 import operator
 from collections.abc import Callable, Iterator, Set
 from typing import Any
@@ -30,11 +31,14 @@ __all__ = [
     "like",
     "n_rows",
     "numbers_of",
+    "opener",
     "own_labels",
     "read_rows",
     "row_blocks",
+    "row_bytes",
     "row_keys",
     "samples_of",
+    "sendable",
     "stack_rows",
     "take_rows",
     "unread_by_numpy",
@@ -232,6 +236,28 @@ def row_blocks(X: Any, size: int) -> Iterator[tuple[slice, Any]]:
     """
     for rows in blocks(n_rows(X), size):
         yield rows, take_rows(X, rows)
+
+
+@generic
+def row_bytes(X: Any) -> int:
+    """Bytes that a row of `X` takes as float64, roughly; 0 where `X` does not tell."""
+    shape = feature_shape(X)
+    return 0 if shape is None else 8 * math.prod(shape)
+
+
+@generic
+def opener(X: Any) -> Callable[[], Any] | None:
+    """What makes `X` again in another process, picklable and small: of what lies in files or is read item by item.
+
+    None where the rows are in memory, so that they have to be sent themselves (see `sendable`).
+    """
+    return None
+
+
+@generic
+def sendable(X: Any) -> Any:
+    """`X` such that pickling it writes its own rows and no more."""
+    return X
 
 
 @generic

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..utils._validation import shown
 from ._generics import generic, numbers_of
 
-__all__ = ["check_classes", "check_labels", "plain_labels"]
+__all__ = ["check_classes", "check_labels", "one_column", "only_label", "plain_labels"]
 
 
 @generic
@@ -134,3 +134,28 @@ def _nearest(label: Any, classes: Any) -> Any:
     if _kind(label) == "number" and all(_kind(each) == "number" for each in classes):
         return min(classes, key=lambda each: abs(each - label))
     return max(classes, key=lambda each: difflib.SequenceMatcher(None, text, str(each).casefold()).ratio())
+
+
+def one_column(y: Any) -> NDArray:
+    """Labels `(n,)`, also of a column of them or a frame of one column."""
+    try:
+        labels = np.asarray(plain_labels(y))
+    except ValueError:  # of a ragged list
+        labels = np.empty((len(y), 0))
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or any(isinstance(label, (Mapping, list, tuple, set)) for label in labels[:1].tolist()):
+        raise ValueError(
+            "The labelled data must have one label for each sample, in one dimension. "
+            f"Got {shown(np.asarray(labels[0]).tolist()) if labels.size else 'several or none'} for the first."
+        )
+    return labels
+
+
+def only_label(y: Any) -> Any:
+    """The label that all have in common, or None."""
+    labels = one_column(y)
+    try:
+        return labels.flat[0] if labels.size and np.all(labels == labels.flat[0]) else None
+    except TypeError:  # of pandas.NA, which is refused where labels are encoded
+        return None

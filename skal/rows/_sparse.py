@@ -20,6 +20,7 @@ from ._generics import (
     numbers_of,
     read_rows,
     row_blocks,
+    row_bytes,
     row_keys,
     samples_of,
     stack_rows,
@@ -82,6 +83,12 @@ def _(X: Any, size: int) -> Iterator[tuple[slice, Any]]:
     rows = _csr(X)
     for block in blocks(n_rows(X), size):
         yield block, rows[block].asformat(X.format)
+
+
+@register_sparse(row_bytes)
+def _(X: Any) -> int:
+    # A value, and its column as an int64.
+    return 16 * X.nnz // max(1, n_rows(X))
 
 
 @register_sparse(stack_rows)

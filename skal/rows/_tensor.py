@@ -15,6 +15,7 @@ from ._generics import (
     n_rows,
     numbers_of,
     row_keys,
+    sendable,
     stack_rows,
     take_rows,
     unread_by_numpy,
@@ -50,6 +51,12 @@ def _in_layout(X: torch.Tensor, layout: torch.layout) -> torch.Tensor:
 def _values(X: torch.Tensor) -> torch.Tensor:
     """The numbers that a tensor stores; a sparse one has no others but zeros."""
     return X if X.layout == torch.strided else (X.coalesce() if X.layout == torch.sparse_coo else X).values()
+
+
+@sendable.register(torch.Tensor)
+def _(X: torch.Tensor) -> torch.Tensor:
+    # A view is pickled with all that it is a view of.
+    return X.detach().cpu().clone()
 
 
 @stack_rows.register(torch.Tensor)

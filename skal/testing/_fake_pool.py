@@ -178,6 +178,12 @@ class FakePool(PoolView):
         view._known = self._known.part(view.X, idx)
         return view
 
+    def block(self, rows: slice, X: Any) -> FakePool:
+        """Consecutive rows of the pool, whose numbers are counted as the pool's."""
+        view: Any = super().block(rows, X)
+        view._known = self._known.part(X, np.arange(rows.start, rows.stop))
+        return view
+
     def require(self, *members: str, by: str) -> None:
         """As of any view; the labelled data hear who asks."""
         super().require(*members, by=by)

@@ -19,6 +19,7 @@ class UncertaintySampling(ScoringStrategy):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"random_state": ["random_state"]}
     requires = ("proba",)
     order_free = True
+    rowwise = True
 
     def __init__(self, *, random_state: int | np.random.RandomState | None = None) -> None:
         self.random_state = random_state
