@@ -398,6 +398,16 @@ class OtherScores(Least):
         return idx, 2 * scores
 
 
+class NotRowwise(Least):
+    """A sample's score depends on the others."""
+
+    rowwise = True
+
+    def _score(self, pool, rng):
+        scores = super()._score(pool, rng)
+        return -np.abs(scores - scores.mean())
+
+
 @pytest.mark.parametrize(
     ("broken", "rule"),
     [
@@ -420,6 +430,7 @@ class OtherScores(Least):
         (OrderCounts, "choose the same samples of a permuted pool, as its order_free = True says"),
         (TwoPasses, r"name in `requires`|ask the model about the pool once \(or say one_pass = False\)"),
         (NoTies, "choose among duplicates, samples that are all alike"),
+        (NotRowwise, "choose the same of a pool that is seen in blocks"),
         (OtherScores, "return of score_samples what it selects by"),
     ],
 )

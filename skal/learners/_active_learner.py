@@ -96,6 +96,11 @@ class ActiveLearner(ModALActiveLearner):
         Queries planned for the whole run; a loop may set it for strategies that follow a schedule.
     classes_ : ndarray
         The estimator's classes.
+    verbose : bool
+        May be set: whether a query that takes more than a few seconds shows a bar on standard error. False.
+    memory_limit : int
+        May be set: bytes above which embeddings, or another output that a strategy needs of the whole pool, are kept
+        in a temporary file (of no name, in the system's folder for such, see `tempfile`) instead of in memory. 4 GiB.
 
     Raises
     ------
@@ -132,6 +137,8 @@ class ActiveLearner(ModALActiveLearner):
     """
 
     n_rounds: int | None = None
+    verbose: bool = False
+    memory_limit: int = 4 << 30
     _labels: LabeledSet
 
     def __init__(

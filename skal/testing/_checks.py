@@ -24,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from ..base import QueryStrategy, ScoringStrategy
 from ..exceptions import PoolCapabilityError
 from ..meta import ActiveLearningClassifier
+from ..pool import view_pool
 from ..utils._compat import ModALActiveLearner, param_names, parameter_constraints
 from ..utils._validation import shown
 from ._worlds import Constant, World, asks_again, fakes, seeded, wraps_a_function
@@ -57,7 +58,8 @@ def check_strategy(instance: QueryStrategy) -> None:
     -----
     The rules are those of `strategy_checks`, in that order: constructor and parameters, what a query returns, what is
     asked of the model, what must stay unchanged, seeds, rounds and copies, pools and labels that are hard, and the
-    places where strategies are used. Where ``order_free = True`` a permuted pool must give the same samples; where
+    places where strategies are used. Where ``order_free = True`` a permuted pool must give the same samples; a pool
+    that is seen in blocks must always, and where ``rowwise = True`` the strategy itself sees them one by one; where
     ``one_pass = False`` the model may be asked more than once. Strategies for detectors, and those that only a
     committee serves, are spared what needs a classifier.
 
@@ -350,6 +352,14 @@ def check_order(instance: QueryStrategy) -> None:
     order = np.random.default_rng(0).permutation(len(world.pool))
     permuted = order[_picks(strategy, world, world.pool[order])[0]]
     _ensure(set(permuted.tolist()) == set(_picks(strategy, world)[0].tolist()), "it does not")
+
+
+@_rule("choose the same of a pool that is seen in blocks as of the pool in one piece (is it row-wise, as it says?)")
+def check_blocks(instance: QueryStrategy) -> None:
+    world, strategy = World(instance), seeded(instance)
+    view = view_pool(world.learner(strategy), world.pool)
+    view.block_size = 7
+    _ensure(_same(strategy.select(view, world.pool, 6), _picks(strategy, world)), "it does not")
 
 
 @_rule("return of score_samples what it selects by")
