@@ -309,7 +309,7 @@ def test_a_task_without_an_id(tmp_path):
 
 
 def test_people_who_agree(tmp_path):
-    path = export(tmp_path / "e.json", a=[choices("cat"), choices("cat")])
+    path = export(tmp_path / "e.json", a=[choices("cat"), choices("cat", completed_by=4)])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert read_labels(path) == {"a": "cat"}
@@ -317,10 +317,17 @@ def test_people_who_agree(tmp_path):
 
 def test_people_who_do_not(tmp_path):
     skipped = choices(was_cancelled=True)
+    answers = {
+        "a": [choices("dog"), choices("cat"), choices("cat")], "b": [choices("cat"), choices("dog")],
+        "c": [choices("cat"), skipped], "d": [skipped, choices("cat"), skipped], "e": [choices("cat")],
+    }  # fmt: skip
+    people = [{"id": 7, "email": "ann@example.org"}, 8, "carl@example.org"]
     path = export(
-        tmp_path / "e.json", a=[choices("dog"), choices("cat"), choices("cat")], b=[choices("cat"), choices("dog")],
-        c=[choices("cat"), skipped], d=[skipped, choices("cat"), skipped], e=[choices("cat")],
-    )  # fmt: skip
+        tmp_path / "e.json",
+        **{
+            one: [{**each, "completed_by": who} for each, who in zip(given, people)] for one, given in answers.items()
+        },
+    )
     words = r"different answers to 4 of 5 samples: 'a', 'b', 'c', 'd'. .* 2 without a majority are left out: 'b', 'c'"
     with pytest.warns(UserWarning, match=words) as said:
         assert read_labels(path) == {"a": "cat", "d": SKIPPED, "e": "cat"}
@@ -415,7 +422,11 @@ def test_coco_that_cannot_be_understood(annotation, words, tmp_path):
         ('{"images": []}', "label-studio", "is no export of Label Studio"),
         ('{"a": 1}', "auto", "is neither an export of Label Studio .* nor COCO"),
         ("[1]", "auto", "is no export of Label Studio"),
-        ("[]", "json", "format must be one of 'auto', 'csv', 'label-studio', 'coco'. Got 'json'"),
+        ("[]", "cvat", "cannot be read as cvat: it is no XML"),
+        ("<a/>", "csv", "cannot be read as csv: it is XML"),
+        ("<a/>", "coco", "cannot be read as coco: it is XML"),
+        ("PK\x03\x04", "auto", "is an archive. Give the file of annotations that lies in it"),
+        ("[]", "json", "format must be one of 'auto', 'csv', 'label-studio', 'coco', 'cvat'. Got 'json'"),
     ],
 )
 def test_formats_of_answers(content, format, words, tmp_path):
