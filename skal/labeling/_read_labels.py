@@ -24,9 +24,7 @@ from ._read_label_studio import from_label_studio
 __all__ = ["SKIPPED", "agreed", "found_in", "read_labels", "tells_who"]
 
 
-def read_labels(
-    path: str | os.PathLike[str], *, format: str = "auto", by: str | int | None = None
-) -> dict[Id, Any]:
+def read_labels(path: str | os.PathLike[str], *, format: str = "auto", by: str | int | None = None) -> dict[Id, Any]:
     """Read what people have answered.
 
     Parameters

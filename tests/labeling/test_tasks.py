@@ -324,9 +324,7 @@ def test_people_who_do_not(tmp_path):
     people = [{"id": 7, "email": "ann@example.org"}, 8, "carl@example.org"]
     path = export(
         tmp_path / "e.json",
-        **{
-            one: [{**each, "completed_by": who} for each, who in zip(given, people)] for one, given in answers.items()
-        },
+        **{one: [{**each, "completed_by": who} for each, who in zip(given, people)] for one, given in answers.items()},
     )
     words = r"different answers to 4 of 5 samples: 'a', 'b', 'c', 'd'. .* 2 without a majority are left out: 'b', 'c'"
     with pytest.warns(UserWarning, match=words) as said:
