@@ -99,8 +99,8 @@ def _sample_of(given: Id, source: Source, is_file: bool, name: str) -> Id:
     alike = source.like_file(given) if is_file and isinstance(given, str) else []
     if len(alike) > 1:
         raise ValueError(
-            f"'{name}' has an answer for {given!r}, which may be {alike[0]!r} or {alike[1]!r}: it must have the path of "
-            f"each image. Nothing was taken over."
+            f"'{name}' has an answer for {given!r}, which may be {alike[0]!r} or {alike[1]!r}: it must have the path "
+            f"of each image. Nothing was taken over."
         )
     if not alike:
         raise ValueError(f"'{name}' has an answer for {given!r}, which is no sample of this project.")

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ..learners import ActiveLearner
+from ..models import interrupts_pass
 from ..strategies import RandomSampling
 from ._answers import Id
 from ._estimate import Estimate, accuracy_of, lacks
@@ -23,8 +24,8 @@ from ._sources import Source
 __all__ = ["train"]
 
 
-def train(project: Project, source: Source, labels: Mapping[Id, Any], key: str) -> Estimate | None:
-    """Train as a query does, keep the model, and estimate its accuracy, where the labels suffice for that.
+def train(project: Project, source: Source, labels: Mapping[Id, Any], key: str) -> Estimate | str:
+    """Train as a query does, keep the model, and estimate its accuracy; or say why that cannot be estimated.
 
     What is kept is a Pipeline from the samples themselves (rows of a table, texts, or paths of images) to labels.
     """
@@ -36,9 +37,20 @@ def train(project: Project, source: Source, labels: Mapping[Id, Any], key: str) 
         model, RandomSampling(), classes=settings.classes, cold_start="random", random_state=settings.seed
     )
     learner.retrain(known, np.asarray(y), source="journal")
-    estimate = None if lacks(y) else accuracy_of(model, known, y, settings.seed)
     content = io.BytesIO()
     joblib.dump(Pipeline([*steps, ("model", learner.estimator)]), content)
-    about = {"n_labels": len(y)} if estimate is None else estimate._asdict()
+    estimate = _estimate(model, known, y, settings.seed)
+    about = {"n_labels": len(y)} if isinstance(estimate, str) else estimate._asdict()
     write_model(project, key, content.getvalue(), about)
     return estimate
+
+
+def _estimate(model: Any, X: Any, y: list[Any], seed: int) -> Estimate | str:
+    why_not = lacks(y)
+    if why_not:
+        return why_not
+    try:
+        with interrupts_pass():
+            return accuracy_of(model, X, y, seed)
+    except Exception as error:  # a classifier that takes all labels may not take a part of them
+        return f"accuracy cannot be estimated: {type(error).__name__}: {error}"

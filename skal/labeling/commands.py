@@ -296,8 +296,8 @@ def _retrain(project: Project, source: Source, journal: LabelJournal) -> int:
         sys.stderr.write(f"skal teach: all answers are kept, but {MODEL} could not be trained anew. {why}\n")
         return 1
     what = f"{MODEL} is trained on {len(labels)} labels"
-    if now is None:
-        _say(f"{what}, too few to estimate its accuracy.")
+    if isinstance(now, str):
+        _say(f"{what}; {' '.join(now.split())}.")
         return 0
     then = f"; it was {before['accuracy']:.3f} with {before['n_labels']}" if "accuracy" in before else ""
     _say(f"{what}: accuracy {now.accuracy:.3f}, 95 % interval {now.low:.3f} to {now.high:.3f}{then}.")

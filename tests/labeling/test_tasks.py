@@ -332,6 +332,66 @@ def test_people_who_do_not(tmp_path):
     assert said[0].filename == __file__
 
 
+ANN = {"id": 7, "email": "ann@example.org", "first_name": "Ann", "last_name": "Lee"}
+
+
+@pytest.mark.parametrize("by", [7, "7", "ann@example.org", "Ann Lee"])
+def test_the_answers_of_one_annotator(tmp_path, by):
+    path = export(
+        tmp_path / "e.json",
+        a=[choices("dog", completed_by=8), choices("cat", completed_by=ANN)],
+        b=[choices("dog", completed_by=8)],
+        c=[choices(was_cancelled=True, completed_by=ANN), choices("dog", completed_by=8)],
+        d=[choices("cow", completed_by=None)],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_labels(path, by=by) == {"a": "cat", "c": SKIPPED}
+        assert read_labels(path, by=8) == {"a": "dog", "b": "dog", "c": "dog"}
+
+
+def test_annotators_of_the_short_export(tmp_path):
+    path = tmp_path / "min.json"
+    path.write_text(
+        json.dumps([{"skal_id": 4, "choice": each, "annotator": who} for each, who in (("x", 1), ("y", 2))])
+    )
+    assert read_labels(path, by=2) == {4: "y"}
+
+
+def test_the_newest_answer_of_an_annotator_counts(tmp_path):
+    early, late = "2024-05-06T07:08:09.123456Z", "2024-05-06T09:00:00.000000+01:00"
+    path = export(
+        tmp_path / "e.json",
+        a=[choices("new", updated_at=late), choices("old", updated_at=early, completed_by={"id": 3, "email": "b@c"})],
+        b=[choices("old", created_at=early), choices("new", updated_at=late, created_at=early)],
+        c=[choices("old"), choices("new")],  # without times, the last
+        d=[choices("cat", updated_at=early), choices(was_cancelled=True, updated_at=late)],
+        e=[choices("cat", updated_at=late, completed_by=None), choices("cat", updated_at=early, completed_by=None)],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = read_labels(path)
+    assert found == {"a": "new", "b": "new", "c": "new", "d": SKIPPED, "e": "cat"}
+    assert list(found) == list("abcde")
+
+
+def test_annotators_that_there_are_not(tmp_path):
+    path = export(tmp_path / "e.json", a=[choices("cat", completed_by=ANN), choices("cat", completed_by=8)])
+    words = "has no answer by 'bob'. Those who have answered are 7 = ann@example.org = Ann Lee, 8"
+    with pytest.raises(ValueError, match=words):
+        read_labels(path, by="bob")
+    for wrong in (True, 1.0, ["ann"]):
+        with pytest.raises(TypeError, match="The 'by' parameter of read_labels must be a str, an int or None. Got"):
+            read_labels(path, by=wrong)
+    (tmp_path / "t.csv").write_text("skal_id,label\n1,cat\n")
+    (tmp_path / "c.json").write_text(json.dumps({"images": []}))
+    (tmp_path / "c.xml").write_text("<annotations/>")
+    export(tmp_path / "n.json", a=[choices("cat", completed_by=None)])
+    for name in ("t.csv", "c.json", "c.xml", "n.json"):
+        with pytest.raises(ValueError, match=f"{name}' does not tell who has answered, .* Leave 'by' out"):
+            read_labels(tmp_path / name, by="ann")
+
+
 def test_a_sample_that_comes_twice_in_a_csv(tmp_path):
     path = tmp_path / "tasks.csv"
     path.write_text("skal_id,label\na,cat\nb,dog\na,dog\n")
