@@ -72,8 +72,8 @@ def read_labels(path: str | os.PathLike[str], *, format: str = "auto", by: str |
     Notes
     -----
     Where one annotator has answered a sample several times, the newest answer counts: by `updated_at`, else
-    `created_at`, else the place in the file. The file is read into memory as a whole, about ten times its size, in a
-    second for about 20 MB.
+    `created_at`, else the place in the file. The file is read into memory as a whole, up to 15 times its size, about
+    6 MB a second.
 
     Examples
     --------
