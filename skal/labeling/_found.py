@@ -38,14 +38,13 @@ class Answer(NamedTuple):
 class Found:
     """The answers in a file, in its order.
 
-    `files` are the ids that are names of files, `without` the images that nobody has annotated, of `n_images`, and
-    `notes` what is to be told beside them.
+    `files` are the ids that are names of files, `without` the images that nobody has annotated, and `notes` what is
+    to be told beside them.
     """
 
     answers: list[Answer] = field(default_factory=list)
     files: set[Id] = field(default_factory=set)
     without: list[Id] = field(default_factory=list)
-    n_images: int = 0
     notes: list[str] = field(default_factory=list)
 
 
@@ -63,7 +62,7 @@ def value_of_boxes(boxes: Sequence[Box], one: Id, name: str, classify: bool) -> 
         labels = list(dict.fromkeys(box.label for box in boxes))
         if len(labels) > 1:
             raise ValueError(
-                f"The boxes of {one!r} in '{name}' must be of one class, as the project sorts whole images. "
+                f"The tags or boxes of {one!r} in '{name}' must be of one class, as the project sorts whole images. "
                 f"Got {', '.join(map(repr, labels))}. Nothing was taken over."
             )
         return labels[0] if labels else None

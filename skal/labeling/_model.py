@@ -31,19 +31,20 @@ def key_of(project: Project, source: Source, labels: Mapping[Id, Any]) -> str:
     settings = {name: value for name, value in asdict(project.settings).items() if name not in _CHOOSE}
     files = [_state_of(path) for path in _files(project, source)]
     about = [list(labels.items()), settings, files, __version__, version("scikit-learn")]
-    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()
 
 
 def noted(project: Project) -> dict[str, Any]:
-    """What is said of the model that was trained last: `n_labels` and, where there is one, `accuracy` and its interval.
+    """What is said of the model that was trained last: `n_labels`, and `accuracy` with its interval where there is one.
 
-    Empty where there is none.
+    Empty where there is no model.
     """
     try:
         about = json.loads((project.folder / _ABOUT).read_bytes())
     except (OSError, ValueError):
         return {}
-    return about if isinstance(about, dict) else {}
+    is_whole = isinstance(about, dict) and isinstance(about.get("n_labels"), int)
+    return about if is_whole and isinstance(about.get("accuracy", 0.0), (int, float)) else {}
 
 
 def is_current(project: Project, key: str) -> bool:

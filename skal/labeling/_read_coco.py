@@ -23,7 +23,7 @@ def from_coco(content: Any, name: str, classify: bool) -> Found:
             n_crowds += 1
         else:
             of_image.setdefault(annotation["image_id"], []).append(annotation)
-    found = Found(n_images=len(content["images"]))
+    found = Found()
     for image in content["images"]:
         one = image.get("skal_id", image.get("file_name"))
         if one is None:
@@ -49,7 +49,7 @@ def from_coco(content: Any, name: str, classify: bool) -> Found:
         )
     if found.without:
         found.notes.append(
-            f"{len(found.without)} of {found.n_images} images of '{name}' have no boxes and are left out: "
+            f"{len(found.without)} of {len(content['images'])} images of '{name}' have no boxes and are left out: "
             f"{some(found.without)}. COCO does not tell whether somebody looked; label those without objects by hand."
         )
     return found

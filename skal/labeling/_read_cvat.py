@@ -19,8 +19,8 @@ def from_cvat(text: str, name: str, classify: bool) -> Found:
     if root.find("track") is not None:
         raise ValueError(f"'{name}' is of the format CVAT for video. Export it as CVAT for images.")
     found = Found()
-    for image in root.iterfind("image"):
-        found.n_images += 1
+    images = root.findall("image")
+    for image in images:
         one = image.get("name")
         if not one:
             raise ValueError(f"Image {image.get('id')!r} of '{name}' has no name.")
@@ -32,7 +32,7 @@ def from_cvat(text: str, name: str, classify: bool) -> Found:
             found.answers.append(Answer(one, value))
     if found.without:
         found.notes.append(
-            f"{len(found.without)} of {found.n_images} images of '{name}' have neither tag nor box and are left out: "
+            f"{len(found.without)} of {len(images)} images of '{name}' have neither tag nor box and are left out: "
             f"{some(found.without)}. CVAT does not tell whether somebody looked; label those without objects by hand."
         )
     return found
@@ -50,11 +50,13 @@ def _root_of(text: str, name: str) -> ElementTree.Element:
 
 
 def _value_of(image: ElementTree.Element, one: str, name: str, classify: bool) -> Any:
+    if classify:  # whatever the shape
+        return value_of_boxes([Box([], value_of(part.attrib["label"])) for part in image], one, name, classify)
     kinds = dict.fromkeys(part.tag for part in image)
     other = [kind for kind in kinds if kind not in ("tag", "box")]
     if other:
         raise ValueError(
-            f"The answer to {one!r} in '{name}' holds neither tag nor box, but {other[0]}. Export as COCO, which has a "
+            f"The answer to {one!r} in '{name}' must be a tag or boxes. Got {other[0]}; CVAT's export as COCO has a "
             f"box around each."
         )
     if len(kinds) > 1:

@@ -31,7 +31,11 @@ def from_label_studio(content: Any, name: str, classify: bool) -> Found:
                 found.answers.append(Answer(one, SKIPPED, *about))
                 continue
             result = annotation.get("result") or []
-            value = _boxes_of(result, one, name, classify) if has_boxes else _choice_of(result, one, name)
+            chosen = _chosen_for_all(result) if classify else []
+            if has_boxes and not chosen:
+                value = _boxes_of(result, one, name, classify)
+            else:
+                value = _choice_of(chosen or result, one, name)
             if value is not None:
                 found.answers.append(Answer(one, value, *about))
     return found
@@ -65,6 +69,12 @@ def _of_short_task(task: dict[str, Any], one: Id, name: str, classify: bool) -> 
         parts = [{**each, "type": "rectanglelabels", "value": each} for each in chosen]
         return _boxes_of(parts, one, name, classify)
     return one_of(chosen, one, name)
+
+
+def _chosen_for_all(result: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The choices for the whole sample; one for a box has the box's id."""
+    boxes = {part.get("id") for part in result if part.get("type") == "rectanglelabels"}
+    return [part for part in result if part.get("type") == "choices" and part.get("id") not in boxes]
 
 
 def _choice_of(result: list[dict[str, Any]], one: Id, name: str) -> Any:

@@ -1,6 +1,7 @@
 """The commands of a labelling project: `skal start`, `query`, `teach`, `status` and `undo`.
 
-Nothing of torch is imported before a query has a new batch to choose, so that all else answers at once.
+Nothing of torch is imported before a query has a new batch to choose, or `teach` has something to train, so that all
+else answers at once.
 """
 
 from __future__ import annotations
@@ -265,7 +266,7 @@ def _say_changes(file: Path, changes: Changes) -> None:
     _say(f"{file}: {changes}.")
     if changes.renamed:
         one, given = next(iter(changes.renamed.items()))
-        _say(f"  {len(changes.renamed)} found by their file names alone, {given} as {one} for one")
+        _say(f"  {len(changes.renamed)} have another path there, such as {given} for {one}")
     for one, (before, after) in list(changes.corrections.items())[:10]:
         _say(f"  {one}: {before} -> {after}")
     if len(changes.corrections) > 10:

@@ -303,7 +303,7 @@ def test_refusals_before_there_is_a_project(project, capsys, words, message):
         ('{"images": [{"id": 1, "skal_id": 1}], "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}], '
          '"annotations": [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 5, 5]}, '
          '{"image_id": 1, "category_id": 2, "bbox": [0, 0, 5, 5]}]}',
-         "The boxes of 1 in 'answers.csv' must be of one class, as the project sorts whole images. Got 'cat', 'dog'"),
+         "boxes of 1 in 'answers.csv' must be of one class, as the project sorts whole images. Got 'cat', 'dog'"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>', "must be XML without a DOCTYPE"),
     ],
 )  # fmt: skip

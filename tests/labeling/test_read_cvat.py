@@ -84,7 +84,7 @@ def test_a_name_in_several_tasks_of_a_project_is_a_vote_each(tmp_path):
     [
         (tag("cat") + tag("dog"), "The answer to 'x.png' in .* must be one tag. Got 'cat', 'dog'"),
         (tag("cat") + box("cat"), "The answer to 'x.png' in .* must be a tag or boxes. Got both"),
-        ('<polygon label="cat" points="1,2;3,4;5,6"/>', "holds neither tag nor box, but polygon. Export as COCO"),
+        ('<polygon label="cat" points="1,2;3,4;5,6"/>', "must be a tag or boxes. Got polygon; CVAT's export as COCO"),
         (box("cat", rotation="12.50"), "A box of 'x.png' in .* is rotated"),
         (box("cat", (5, 5, 5, 9)), "The boxes of 'x.png' in .* cannot be used. A box must be"),
         (box("cat", ("", 1, 2, 3)), "A box of 'x.png' in .* must have a number for xtl. Got ''"),
@@ -195,16 +195,45 @@ def test_boxes_of_several_categories_are_refused(photos, capsys):
     path = coco(photos / "c.json", images, [(1, "cat", {}), (2, "dog", {}), (2, "cat", {})])
     assert skal("teach", path) == 2
     err = capsys.readouterr().err
-    assert "The boxes of 'a/1.png' in" in err and "Got 'dog', 'cat'. Nothing was taken over." in err
+    assert "The tags or boxes of 'a/1.png' in" in err and "Got 'dog', 'cat'. Nothing was taken over." in err
     assert err.count("\n") == 1 and not Path("labels.jsonl").exists()
 
 
 def test_tags_and_boxes_of_cvat(photos, capsys):
-    path = cvat(photos / "a.xml", a__1=tag("cat"), b__1=box("dog") + box("dog", rotation=5), b__2=tag(7), **{"3": ""})
+    polygon = '<polygon label="7" points="1,2;3,4;5,6"/>'
+    path = cvat(
+        photos / "a.xml",
+        a__1=tag("cat") + box("cat"),
+        b__1=box("dog") + box("dog", rotation=5),
+        b__2=polygon,
+        **{"3": ""},
+    )
     assert skal("teach", path) == 0
     out, err = capsys.readouterr()
     assert "3 new, 0 corrected, 0 skipped, 0 as before, 1 without an answer." in out and err == ""
     assert labels() == {"a/1.png": "cat", "b/1.png": "dog", "b/2.png": "7"}
+
+
+def test_tags_of_several_classes_are_refused(photos, capsys):
+    path = cvat(photos / "a.xml", a__1=tag("cat"), b__1=tag("dog") + tag("cat"))
+    assert skal("teach", path) == 2
+    assert "tags or boxes of 'b/1.png' in" in (err := capsys.readouterr().err) and "Got 'dog', 'cat'. Nothing" in err
+    assert not Path("labels.jsonl").exists()
+
+
+def test_label_studio_takes_the_choice_then_the_boxes(photos):
+    """A choice for the image counts before its boxes; what is chosen of a box does not."""
+    boxes = [
+        {"id": "r", "type": "rectanglelabels", "original_width": 8, "original_height": 8,
+         "value": {"x": 0, "y": 0, "width": 50, "height": 50, "rotation": 0, "rectanglelabels": ["dog"]}},
+        {"id": "r", "type": "choices", "value": {"choices": ["blurred"]}},
+    ]  # fmt: skip
+    choice = [{"id": "s", "type": "choices", "value": {"choices": ["cat"]}}]
+    results = {"a/1.png": boxes, "b/1.png": choice, "3.png": boxes + choice, "b/2.png": []}
+    tasks = [{"data": {"skal_id": one}, "annotations": [{"result": each}]} for one, each in results.items()]
+    Path("export.json").write_text(json.dumps(tasks))
+    assert skal("teach", "export.json") == 0
+    assert labels() == {"a/1.png": "dog", "b/1.png": "cat", "3.png": "cat"}
 
 
 @pytest.mark.parametrize(
@@ -224,9 +253,7 @@ def test_images_are_found_by_path_then_by_name(photos, capsys, given, meant):
     path = coco(photos / "c.json", [{"file_name": given}], [(1, "cat", {})])
     assert skal("teach", path) == 0
     assert labels() == {meant: "cat"}
-    assert (f"1 found by their file names alone, {given} as {meant} for one" in capsys.readouterr().out) == (
-        given != meant
-    )
+    assert (f"1 have another path there, such as {given} for {meant}\n" in capsys.readouterr().out) == (given != meant)
 
 
 @pytest.mark.parametrize(

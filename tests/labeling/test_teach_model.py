@@ -233,8 +233,10 @@ def test_it_trains_only_where_that_gives_another_model(project, capsys):
     for damage in (lambda path: path.write_bytes(content[:-5]), Path.unlink):
         damage(Path("model.joblib"))
         assert trains_anew("damage") and joblib.load("model.joblib").classes_.tolist() == ["cat", "dog"]
-    Path("model.json").write_text("[")
-    assert trains_anew("a damaged note")
+    for damage in ("[", "[]", "{}", '{"n_labels": 3, "accuracy": "x"}'):
+        Path("model.json").write_text(damage)
+        assert skal("status") == 0 and "model.joblib" not in capsys.readouterr().out
+        assert trains_anew("a damaged note")
 
 
 def test_a_changed_module_of_a_model_trains_anew(project, capsys):
