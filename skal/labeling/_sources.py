@@ -82,7 +82,8 @@ class Images(Source):
         """Those of the same base name, and among them those with most folders above it in common."""
         parts = _reversed_parts(name)
         alike = {one: _n_equal(parts, _reversed_parts(one)) for one in self._of_base_name().get(parts[0], ())}
-        return [one for one, n in alike.items() if n == max(alike.values())]
+        most = max(alike.values(), default=0)
+        return [one for one, n in alike.items() if n == most]
 
     def _of_base_name(self) -> dict[str, list[str]]:
         if self._by_name is None:

@@ -329,9 +329,9 @@ def _status(args: argparse.Namespace) -> None:
     for number, ids in left.items():
         _say(f"Batch {number:04d} has {len(ids)} without an answer: {project.batch_folder(number) / 'tasks.csv'}")
     if about:
-        is_old = not is_current(project, key_of(project, source, labels))
-        old = ", or of other settings or data; the next skal teach trains it anew" if is_old else ""
-        _say(f"{MODEL} is of {about['n_labels']} labels{old}.")
+        is_new = is_current(project, key_of(project, source, labels))
+        state = "up to date" if is_new else "out of date; the next skal teach trains it anew"
+        _say(f"{MODEL}, trained on {about['n_labels']} labels, is {state}.")
     _say_accuracy(project, source, labels, min(n_last, len(source) - len(labels) - n_skipped))
 
 

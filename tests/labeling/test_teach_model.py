@@ -194,7 +194,7 @@ def test_it_says_how_good_the_model_is_and_was(project, capsys):
     now = f"accuracy {about['accuracy']:.3f}, 95 % interval {about['low']:.3f} to {about['high']:.3f}"
     assert f"model.joblib is trained on 40 labels: {now}; it was " in second and "with 20." in second
     assert "; it was" not in first and f"A{now[1:]}, by cross-validation" in status
-    assert "model.joblib is of 40 labels.\n" in status
+    assert "model.joblib, trained on 40 labels, is up to date.\n" in status
 
 
 def test_it_trains_only_where_that_gives_another_model(project, capsys):
@@ -219,7 +219,7 @@ def test_it_trains_only_where_that_gives_another_model(project, capsys):
     assert not trains_anew("another strategy")
     Path("skal.toml").write_text(text.replace("max_iter = 1000", "max_iter = 900"))
     skal("status")
-    assert "model.joblib is of 20 labels, or of other settings or data; the next skal teach" in capsys.readouterr().out
+    assert "model.joblib, trained on 20 labels, is out of date; the next skal teach" in capsys.readouterr().out
     assert trains_anew("another parameter")
     Path("skal.toml").write_text(text)
     assert trains_anew("the first settings")
