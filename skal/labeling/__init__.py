@@ -38,7 +38,7 @@ _HOMES = {
     "StabilizedPredictions": ".stopping",
     "StoppingCriterion": ".stopping",
     "StoppingReport": ".stopping",
-    "SKIPPED": "._read_labels",
+    "SKIPPED": "._found",
     "read_labels": "._read_labels",
     "write_tasks": "._write_tasks",
 }

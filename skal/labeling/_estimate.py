@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from ._forecast import Forecast
 
-__all__ = ["Estimate", "interval", "lacks", "learning_curve", "next_gain"]
+__all__ = ["Estimate", "accuracy_of", "interval", "lacks", "learning_curve", "next_gain"]
 
 _FOLDS, _FEWEST, _POINTS, _FEWEST_POINTS = 5, 10, 6, 4
 
@@ -45,15 +45,13 @@ def learning_curve(model: Any, X: Any, labels: Sequence[Any], seed: int) -> list
     The folds are the same for all points, and each is tested on all labels: of the labels outside a fold, the first so
     many train the classifier, in the order in which they were given.
     """
-    from sklearn.model_selection import StratifiedKFold
+    sizes = np.unique(np.geomspace(_FEWEST, len(labels), _POINTS).round().astype(int)).tolist()
+    return _estimates(model, X, labels, seed, sizes)
 
-    codes = np.unique(np.asarray(labels), return_inverse=True)[1]
-    splits = StratifiedKFold(min(_FOLDS, _second(labels)), shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        folds = list(splits.split(np.zeros(len(codes)), codes))
-    sizes = np.unique(np.geomspace(_FEWEST, len(codes), _POINTS).round().astype(int)).tolist()
-    return [_estimate(model, X, codes, folds, size) for size in sizes]
+
+def accuracy_of(model: Any, X: Any, labels: Sequence[Any], seed: int) -> Estimate:
+    """The last point of the curve: accuracy with all labels."""
+    return _estimates(model, X, labels, seed, [len(labels)])[0]
 
 
 def next_gain(curve: Sequence[Estimate], n_next: int) -> Forecast | None:
@@ -79,6 +77,17 @@ def _second(labels: Sequence[Any]) -> int:
     """How many labels the second largest class has: in so many folds, each training set has two classes."""
     counts = Counter(labels).most_common(2)
     return counts[1][1] if len(counts) == 2 else 0
+
+
+def _estimates(model: Any, X: Any, labels: Sequence[Any], seed: int, sizes: Sequence[int]) -> list[Estimate]:
+    from sklearn.model_selection import StratifiedKFold
+
+    codes = np.unique(np.asarray(labels), return_inverse=True)[1]
+    splits = StratifiedKFold(min(_FOLDS, _second(labels)), shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        folds = list(splits.split(np.zeros(len(codes)), codes))
+    return [_estimate(model, X, codes, folds, size) for size in sizes]
 
 
 def _estimate(model: Any, X: Any, codes: NDArray, folds: list[Any], size: int) -> Estimate:

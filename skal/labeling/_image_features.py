@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
 
 from ..utils._files import write_atomically
 from ._sources import Images
 
-__all__ = ["check_backbone", "image_features"]
+__all__ = ["ImageDescriptor", "check_backbone", "image_features"]
 
 _BLOCK, _SECONDS = 32, 20
 # Sides, in pixels, to which images are scaled: for colours and edges, and for networks.
@@ -48,9 +49,8 @@ def image_features(source: Images, backbone: dict[str, Any], folder: Path) -> ND
     keys = [_key_of(one, path) for one, path in zip(source.ids or (), source.paths, strict=True)]
     missing = [i for i, key in enumerate(keys) if key not in kept.rows]
     if missing:
-        describe = _network(backbone, folder) if backbone else _colours_and_edges
         try:
-            _fill(kept, describe, [(keys[i], source.paths[i]) for i in missing])
+            _fill(kept, _describer(backbone, folder), [(keys[i], source.paths[i]) for i in missing])
         finally:
             kept.save()
     return np.stack([kept.rows[key] for key in keys])
@@ -78,6 +78,42 @@ def _fill(kept: _Kept, describe: _Describe, todo: list[tuple[bytes, Path]]) -> N
 
 
 # -- what describes an image -----------------------------------------------------------------------------------------
+
+
+class ImageDescriptor(TransformerMixin, BaseEstimator):
+    """Features of image files by their paths, as a project has them, without its cache; there is nothing to fit.
+
+    Parameters
+    ----------
+    backbone : dict
+        As `skal.toml` has it, but with weights that need no folder; empty for colours and edges.
+    """
+
+    def __init__(self, backbone: dict[str, Any]) -> None:
+        self.backbone = backbone
+
+    @classmethod
+    def of(cls, backbone: dict[str, Any], folder: Path) -> ImageDescriptor:
+        """That of the project in `folder`."""
+        return cls({**backbone, "weights": _weights(backbone, folder)} if backbone else {})
+
+    def fit(self, X: Any, y: Any = None) -> ImageDescriptor:
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        paths = [Path(each) for each in X]
+        describe = _describer(self.backbone, Path())
+        blocks = [describe(paths[begin : begin + _BLOCK]) for begin in range(0, len(paths), _BLOCK)]
+        if not blocks:
+            raise ValueError("X must hold at least one path of an image. Got none.")
+        return np.concatenate(blocks)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+def _describer(backbone: dict[str, Any], folder: Path) -> _Describe:
+    return _network(backbone, folder) if backbone else _colours_and_edges
 
 
 def _colours_and_edges(paths: list[Path]) -> NDArray[np.float32]:

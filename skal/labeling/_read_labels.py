@@ -3,61 +3,58 @@
 from __future__ import annotations
 
 import csv
-import enum
 import io
 import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..utils._validation import shown
-from ._answers import Id, as_value
+from ..utils._validation import kind_of, shown
+from ._answers import Id
 from ._cells import id_of, value_of
+from ._found import SKIPPED, Answer, Found, some
+from ._read_coco import from_coco
+from ._read_cvat import from_cvat
+from ._read_label_studio import from_label_studio
 
-__all__ = ["SKIPPED", "read_labels"]
-
-
-class _Skipped(enum.Enum):
-    SKIPPED = "skipped"
-
-    def __repr__(self) -> str:
-        return "SKIPPED"
+__all__ = ["SKIPPED", "agreed", "found_in", "read_labels", "tells_who"]
 
 
-#: In the place of a label: somebody looked at the sample and gave none.
-SKIPPED = _Skipped.SKIPPED
-
-# One answer of one person: the id, and a label or SKIPPED.
-_Answer = tuple[Id, Any]
-
-
-def read_labels(path: str | os.PathLike[str], *, format: str = "auto") -> dict[Id, Any]:
+def read_labels(path: str | os.PathLike[str], *, format: str = "auto", by: str | int | None = None) -> dict[Id, Any]:
     """Read what people have answered.
 
     Parameters
     ----------
     path : str or path
         A CSV of `write_tasks` that was filled in; an export of Label Studio (JSON or JSON-MIN) of tasks with
-        `skal_id` in their data; or COCO, whose images have `skal_id`, or else their file names for ids, as CVAT
-        exports them.
-    format : {"auto", "csv", "label-studio", "coco"}, default="auto"
+        `skal_id` in their data; COCO, whose images have `skal_id`, or else their file names for ids, as CVAT exports
+        them; or CVAT's own XML ("CVAT for images 1.1"), with file names for ids.
+    format : {"auto", "csv", "label-studio", "coco", "cvat"}, default="auto"
         "auto" tells by the content.
+    by : str, int or None, default=None
+        Whose answers: of an annotator of Label Studio, by number, e-mail address or name. None: those of all; where
+        they differ, that of most.
 
     Returns
     -------
     dict of id to label
         In the order of the file, without what nobody has answered. A task that was skipped or cancelled has `SKIPPED`.
         What is written as a number is one; behind an apostrophe in a CSV it is a text. For a detector a label is a
-        dict of pixel `boxes` (x1, y1, x2, y2) and their `labels`.
+        dict of pixel `boxes` (x1, y1, x2, y2) and their `labels`; a tag of CVAT is the label of the whole image.
 
     Raises
     ------
     ValueError
         The file is of no such format, lacks the ids, or holds an answer that cannot be understood, such as several
-        choices for one sample.
+        choices or tags for one sample, rotated boxes, or shapes that are no boxes. XML with a DOCTYPE, which could
+        declare entities that grow without end, is not read. There is no answer by `by`, or the file does not tell who
+        has answered: only Label Studio does.
+    TypeError
+        `by` is neither a str nor an int.
     OSError
         The file cannot be read.
 
@@ -65,12 +62,18 @@ def read_labels(path: str | os.PathLike[str], *, format: str = "auto") -> dict[I
     -----
     UserWarning
         Several people answered differently: the answer of most counts, and where there is none, the sample is left
-        out. Images without boxes in COCO are left out as well, since it does not tell whether somebody looked, and so
-        are its masks of groups.
+        out. Images without boxes in COCO, or without tags and boxes in CVAT, are left out as well, since they do not
+        tell whether somebody looked, and so are COCO's masks of groups.
 
     See Also
     --------
     write_tasks : Write the tasks.
+
+    Notes
+    -----
+    Where one annotator has answered a sample several times, the newest answer counts: by `updated_at`, else
+    `created_at`, else the place in the file. The file is read into memory as a whole, up to 15 times its size, about
+    6 MB a second.
 
     Examples
     --------
@@ -85,14 +88,33 @@ def read_labels(path: str | os.PathLike[str], *, format: str = "auto") -> dict[I
     if format != "auto" and format not in _FORMATS:
         known = ", ".join(map(repr, ["auto", *_FORMATS]))
         raise ValueError(f"format must be one of {known}. Got {shown(format)} instead.")
+    if by is not None and (isinstance(by, bool) or not isinstance(by, (str, int))):
+        raise TypeError(f"The 'by' parameter of read_labels must be a str, an int or None. Got {kind_of(by)} instead.")
+    found = found_in(path, format)
     name = os.fspath(path)
-    text = _text_of(Path(path).read_bytes())
+    if by is not None and not tells_who(found):
+        raise ValueError(f"'{name}' does not tell who has answered, as Label Studio's exports do. Leave 'by' out.")
+    labels, notes = agreed(found, name, by)
+    for note in [*found.notes, *notes]:
+        warnings.warn(note, UserWarning, stacklevel=2)
+    return labels
+
+
+def found_in(path: str | os.PathLike[str], format: str = "auto", *, classify: bool = False) -> Found:
+    """All answers in a file; with `classify`, boxes stand for the one class of all boxes of their image."""
+    name = os.fspath(path)
+    raw = Path(path).read_bytes()
+    if raw.startswith(b"PK\x03\x04"):
+        raise ValueError(f"'{name}' is an archive. Give the file of annotations that lies in it.")
+    text = _text_of(raw)
     content = _json_of(text)
-    kind = _kind_of(content, name) if format == "auto" else format
-    if (kind == "csv") != (content is None):
-        raise ValueError(f"'{name}' cannot be read as {kind}: it is {'no JSON' if content is None else 'JSON'}.")
+    is_xml = content is None and text.lstrip().startswith("<")
+    kind = _kind_of(content, is_xml, name) if format == "auto" else format
+    needs, has = _NEEDS.get(kind, "JSON"), "XML" if is_xml else "no JSON" if content is None else "JSON"
+    if needs != has:
+        raise ValueError(f"'{name}' cannot be read as {kind}: it is {'no XML' if needs == 'XML' else has}.")
     try:
-        return _agreed(_FORMATS[kind](text if content is None else content, name), name)
+        return _FORMATS[kind](text if content is None else content, name, classify)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"'{name}' cannot be read as {kind}: a part of it is not what it should be.") from error
 
@@ -113,9 +135,9 @@ def _json_of(text: str) -> Any:
         return None
 
 
-def _kind_of(content: Any, name: str) -> str:
+def _kind_of(content: Any, is_xml: bool, name: str) -> str:
     if content is None:
-        return "csv"
+        return "cvat" if is_xml else "csv"
     if isinstance(content, list):
         return "label-studio"
     if "images" in content:
@@ -123,12 +145,26 @@ def _kind_of(content: Any, name: str) -> str:
     raise ValueError(f"'{name}' is neither an export of Label Studio (a list of tasks) nor COCO (with images).")
 
 
-def _agreed(answers: Iterator[_Answer], name: str) -> dict[Id, Any]:
-    """One answer for each id: the one that most have given."""
+# -- whose answer counts ---------------------------------------------------------------------------------------------
+
+
+def tells_who(found: Found) -> bool:
+    """Whether it is known of any answer whose it is."""
+    return any(answer.by for answer in found.answers)
+
+
+def agreed(found: Found, name: str, by: str | int | None) -> tuple[dict[Id, Any], list[str]]:
+    """One answer for each id, that of `by` or that which most have given, and what is to be told of it."""
+    answers = _newest(found.answers)
+    if by is not None:
+        answers = [answer for answer in answers if str(by) in answer.by]
+        if not answers:
+            people = dict.fromkeys(f"{' = '.join(answer.by)}" for answer in found.answers if answer.by)
+            raise ValueError(f"'{name}' has no answer by {by!r}. Those who have answered are {', '.join(people)}.")
     votes: dict[Id, list[Any]] = {}
-    for one, value in answers:
-        votes.setdefault(one, []).append(value)
-    found, split, undecided = {}, [], []
+    for answer in answers:
+        votes.setdefault(answer.id, []).append(answer.value)
+    labels, split, undecided = {}, [], []
     for one, values in votes.items():
         keys = [value if value is SKIPPED else json.dumps(value) for value in values]
         counts = Counter(keys).most_common()
@@ -137,26 +173,39 @@ def _agreed(answers: Iterator[_Answer], name: str) -> dict[Id, Any]:
             if counts[0][1] == counts[1][1]:
                 undecided.append(one)
                 continue
-        found[one] = values[keys.index(counts[0][0])]
-    if split:
-        left = f" {len(undecided)} without a majority are left out: {_some(undecided)}." if undecided else ""
-        warnings.warn(
-            f"'{name}' holds different answers to {len(split)} of {len(votes)} samples: {_some(split)}. "
-            f"The answer of most counts.{left}",
-            UserWarning,
-            stacklevel=3,
-        )
-    return found
+        labels[one] = values[keys.index(counts[0][0])]
+    if not split:
+        return labels, []
+    left = f" {len(undecided)} without a majority are left out: {some(undecided)}." if undecided else ""
+    note = (
+        f"'{name}' holds different answers to {len(split)} of {len(votes)} samples: {some(split)}. "
+        f"The answer of most counts.{left}"
+    )
+    return labels, [note]
 
 
-def _some(ids: list[Id]) -> str:
-    return ", ".join(map(repr, ids[:5])) + (", ..." if len(ids) > 5 else "")
+def _newest(answers: Sequence[Answer]) -> list[Answer]:
+    """Without what the same person has answered anew; whose answer is not known counts as one more person's."""
+    last: dict[Any, Answer] = {}
+    for number, answer in enumerate(answers):
+        key = (answer.id, answer.by[0]) if answer.by else number
+        if key not in last or _moment(answer.time) >= _moment(last[key].time):
+            last[key] = answer
+    return list(last.values())
+
+
+def _moment(time: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(time)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 # -- CSV -----------------------------------------------------------------------------------------------------------
 
 
-def _from_csv(text: str, name: str) -> Iterator[_Answer]:
+def _from_csv(text: str, name: str, classify: bool) -> Found:
     first = text.split("\n", 1)[0]
     # Spreadsheets of other countries separate otherwise.
     delimiter = max(",;\t", key=first.count)
@@ -166,6 +215,7 @@ def _from_csv(text: str, name: str) -> Iterator[_Answer]:
     if lacking:
         raise ValueError(f"'{name}' must have the columns skal_id and label. It lacks {lacking[0]}.")
     rows.fieldnames = columns
+    found = Found()
     for row in rows:
         one, label = row["skal_id"] or "", (row["label"] or "").strip()
         skips = (row.get("skip") or "").strip().casefold() not in ("", "0", "no", "false")
@@ -174,147 +224,18 @@ def _from_csv(text: str, name: str) -> Iterator[_Answer]:
         if not one and (label or skips):
             raise ValueError(f"Line {rows.line_num} of '{name}' has an answer, but no skal_id.")
         if label.casefold() == "skip" or (skips and not label):
-            yield id_of(one), SKIPPED
+            found.answers.append(Answer(id_of(one), SKIPPED))
         elif skips:
             raise ValueError(f"Line {rows.line_num} of '{name}' has both a label, {label!r}, and a skip.")
         elif label:
-            yield id_of(one), value_of(label)
+            found.answers.append(Answer(id_of(one), value_of(label)))
+    return found
 
 
-# -- Label Studio ----------------------------------------------------------------------------------------------------
-
-
-def _from_label_studio(content: Any, name: str) -> Iterator[_Answer]:
-    if not isinstance(content, list) or not all(isinstance(task, dict) for task in content):
-        raise ValueError(f"'{name}' is no export of Label Studio, which is a list of tasks.")
-    has_boxes = '"rectanglelabels"' in json.dumps([_annotations_of(task) for task in content])
-    for number, task in enumerate(content, start=1):
-        data = task.get("data", task)
-        if not isinstance(data, dict) or "skal_id" not in data:
-            raise ValueError(f"Task {task.get('id', number)!r} of '{name}' has no skal_id in its data.")
-        one = data["skal_id"]
-        if "data" not in task:
-            yield one, _of_short_task(task, one, name)
-        for annotation in _annotations_of(task):
-            if annotation.get("was_cancelled"):
-                yield one, SKIPPED
-                continue
-            result = annotation.get("result") or []
-            value = _boxes_of(result, one, name) if has_boxes else _choice_of(result, one, name)
-            if value is not None:
-                yield one, value
-
-
-def _annotations_of(task: dict[str, Any]) -> list[dict[str, Any]]:
-    """Before version 1.0 they had another name."""
-    return task.get("annotations") or task.get("completions") or []
-
-
-def _of_short_task(task: dict[str, Any], one: Id, name: str) -> Any:
-    """The answer in a task of JSON-MIN, where it stands under the name of the control."""
-    chosen = next((task[control] for control in ("label", "choice") if control in task), None)
-    if not chosen:
-        raise ValueError(f"The answer to {one!r} in '{name}' must stand under label or choice. Export as JSON instead.")
-    chosen = chosen.get("choices", chosen) if isinstance(chosen, dict) else chosen
-    chosen = chosen if isinstance(chosen, list) else [chosen]
-    if any(isinstance(each, dict) for each in chosen):
-        return _boxes_of([{**each, "type": "rectanglelabels", "value": each} for each in chosen], one, name)
-    return _one_of(chosen, one, name)
-
-
-def _choice_of(result: list[dict[str, Any]], one: Id, name: str) -> Any:
-    chosen = [choice for part in result if part.get("type") == "choices" for choice in part["value"]["choices"]]
-    if not chosen and result:
-        kinds = ", ".join(sorted({str(part.get("type")) for part in result}))
-        raise ValueError(f"The answer to {one!r} in '{name}' holds neither choices nor boxes, but {kinds}.")
-    return _one_of(chosen, one, name) if chosen else None
-
-
-def _one_of(chosen: list[Any], one: Id, name: str) -> Any:
-    if len(chosen) > 1:
-        raise ValueError(f"The answer to {one!r} in '{name}' must be one choice. Got {shown(chosen)} instead.")
-    return value_of(chosen[0]) if isinstance(chosen[0], str) else as_value(chosen[0])
-
-
-def _boxes_of(result: list[dict[str, Any]], one: Id, name: str) -> dict[str, list[Any]]:
-    """Boxes in percent of the image as boxes in pixels."""
-    boxes, labels = [], []
-    for part in result:
-        kind = str(part.get("type"))
-        if kind != "rectanglelabels":
-            if kind.endswith("labels"):
-                raise ValueError(f"The answer to {one!r} in '{name}' must hold boxes alone. Got {kind} beside them.")
-            continue  # what is said of a box, such as a choice or a text
-        value, width, height = part["value"], part.get("original_width"), part.get("original_height")
-        if not width or not height:
-            raise ValueError(f"A box of {one!r} in '{name}' lacks original_width and original_height of its image.")
-        if value.get("rotation"):
-            raise ValueError(f"A box of {one!r} in '{name}' is rotated, which a detector's boxes are not.")
-        x, y = value["x"] * width / 100, value["y"] * height / 100
-        boxes.append([x, y, x + value["width"] * width / 100, y + value["height"] * height / 100])
-        labels.append(_one_of(value["rectanglelabels"], one, name))
-    return _checked_boxes(boxes, labels, one, name)
-
-
-def _checked_boxes(boxes: list[list[float]], labels: list[Any], one: Id, name: str) -> dict[str, list[Any]]:
-    try:
-        target: dict[str, list[Any]] = as_value({"boxes": boxes, "labels": labels})
-    except ValueError as error:
-        raise ValueError(f"The boxes of {one!r} in '{name}' cannot be used. {error}") from None
-    return target
-
-
-# -- COCO ----------------------------------------------------------------------------------------------------------
-
-
-def _from_coco(content: Any, name: str) -> Iterator[_Answer]:
-    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise ValueError(f"'{name}' is no COCO, which has images, annotations and categories.")
-    names = {category["id"]: category["name"] for category in content.get("categories", ())}
-    of_image: dict[Any, list[dict[str, Any]]] = {}
-    n_crowds = 0
-    for annotation in content.get("annotations", ()):
-        if annotation.get("iscrowd"):
-            n_crowds += 1
-        else:
-            of_image.setdefault(annotation["image_id"], []).append(annotation)
-    without = []
-    for image in content["images"]:
-        one = image.get("skal_id", image.get("file_name"))
-        if one is None:
-            raise ValueError(f"Image {image.get('id')!r} of '{name}' has neither skal_id nor file_name.")
-        annotations = of_image.get(image["id"], [])
-        if not annotations:
-            without.append(one)
-            continue
-        boxes, labels = [], []
-        for annotation in annotations:
-            if annotation.get("category_id") not in names:
-                unknown = annotation.get("category_id")
-                raise ValueError(f"A box of {one!r} in '{name}' is of the category {unknown!r}, which is not listed.")
-            if (annotation.get("attributes") or {}).get("rotation"):
-                raise ValueError(f"A box of {one!r} in '{name}' is rotated, which a detector's boxes are not.")
-            x, y, width, height = annotation["bbox"]
-            boxes.append([x, y, x + width, y + height])
-            labels.append(value_of(str(names[annotation["category_id"]])))
-        yield one, _checked_boxes(boxes, labels, one, name)
-    if n_crowds:
-        warnings.warn(
-            f"{n_crowds} annotations of '{name}' are masks of groups (iscrowd), which are no boxes, and are left out.",
-            UserWarning,
-            stacklevel=4,
-        )
-    if without:
-        warnings.warn(
-            f"{len(without)} of {len(content['images'])} images of '{name}' have no boxes and are left out: "
-            f"{_some(without)}. COCO does not tell whether somebody looked; label those without objects by hand.",
-            UserWarning,
-            stacklevel=4,
-        )
-
-
-_FORMATS: dict[str, Callable[[Any, str], Iterator[_Answer]]] = {
+_FORMATS: dict[str, Callable[[Any, str, bool], Found]] = {
     "csv": _from_csv,
-    "label-studio": _from_label_studio,
-    "coco": _from_coco,
+    "label-studio": from_label_studio,
+    "coco": from_coco,
+    "cvat": from_cvat,
 }
+_NEEDS = {"csv": "no JSON", "cvat": "XML"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -46,6 +47,10 @@ class Source(ABC):
         other = str(one) if isinstance(one, int) else int(one) if one.isdecimal() and one.isascii() else one
         return one if self.position(other) is None else other
 
+    def like_file(self, name: str) -> list[Id]:
+        """The samples that a tool may mean by a file's name, which it has shortened or put behind a folder."""
+        return []
+
     def witnesses(self) -> list[list[Any]]:
         """Position and digest of some rows; images are named by their files and need none."""
         return []
@@ -62,6 +67,7 @@ class Images(Source):
         self.ids = list(paths)
         self.paths = list(paths.values())
         self._positions = {one: i for i, one in enumerate(self.ids)}
+        self._by_name: dict[str, list[str]] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -71,6 +77,30 @@ class Images(Source):
 
     def position(self, one: Id) -> int | None:
         return self._positions.get(one) if isinstance(one, str) else None
+
+    def like_file(self, name: str) -> list[Id]:
+        """Those of the same base name, and among them those with most folders above it in common."""
+        parts = _reversed_parts(name)
+        alike = {one: _n_equal(parts, _reversed_parts(one)) for one in self._of_base_name().get(parts[0], ())}
+        most = max(alike.values(), default=0)
+        return [one for one, n in alike.items() if n == most]
+
+    def _of_base_name(self) -> dict[str, list[str]]:
+        if self._by_name is None:
+            self._by_name = {}
+            for one in self.ids or ():
+                self._by_name.setdefault(_reversed_parts(one)[0], []).append(one)
+        return self._by_name
+
+
+def _reversed_parts(name: str) -> list[str]:
+    """A path's names from the file upwards."""
+    return name.replace("\\", "/").split("/")[::-1]
+
+
+def _n_equal(first: list[str], second: list[str]) -> int:
+    """How many equal ones they begin with."""
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, second)))
 
 
 class _Rows(Source):

@@ -1,6 +1,7 @@
 """The commands of a labelling project: `skal start`, `query`, `teach`, `status` and `undo`.
 
-Nothing of torch is imported before a query has a new batch to choose, so that all else answers at once.
+Nothing of torch is imported before a query has a new batch to choose, or `teach` has something to train, so that all
+else answers at once.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ._journal import LabelJournal
+from ._model import MODEL, is_current, key_of, noted
 from ._project import KINDS, Project, Settings, open_batches
-from ._read_labels import read_labels
 from ._sources import Images, Source, kind_of_data, load_source
-from ._teach import changes_of
+from ._teach import Changes, answers_in, changes_of
 
 __all__ = ["QUERY", "START", "STATUS", "TEACH", "UNDO"]
 
@@ -29,7 +30,7 @@ class Command(NamedTuple):
 
     name: str
     describe: Callable[[argparse.ArgumentParser], None]
-    work: Callable[[argparse.Namespace], None]
+    work: Callable[[argparse.Namespace], int | None]
     kept: str
 
     def add_arguments(self, command: argparse.ArgumentParser) -> None:
@@ -39,17 +40,16 @@ class Command(NamedTuple):
         self.describe(command)
 
     def run(self, args: argparse.Namespace) -> int:
-        """Run the command; 0, or 2 for bad arguments, data or files."""
+        """Run the command; 0, 1 where a part of the work failed, or 2 for bad arguments, data or files."""
         try:
             with _one_line_warnings(self.name):
-                self.work(args)
+                return self.work(args) or 0
         except (ValueError, OSError, ImportError) as error:
             sys.stderr.write(f"skal {self.name}: {' '.join(str(error).split())}\n")
             return 2
         except KeyboardInterrupt as stop:
-            stop.args = (self.kept,)
+            stop.args = stop.args or (self.kept,)
             raise
-        return 0
 
 
 # -- start ---------------------------------------------------------------------------------------------------------
@@ -227,31 +227,82 @@ def _next_step(folder: Path) -> None:
 
 
 def _describe_teach(command: argparse.ArgumentParser) -> None:
-    command.description = "Take over answers: those of the file that differ from what is known."
-    command.add_argument("file", type=Path, metavar="FILE", help="a filled-in tasks.csv, or an export of Label Studio")
-    command.add_argument("--by", metavar="NAME", help="who answered")
+    command.description = "Take over answers: those of the file that differ from what is known; then train on all."
+    command.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="a filled-in tasks.csv, an export of Label Studio (JSON), COCO, or CVAT's XML for images",
+    )
+    command.add_argument(
+        "--by", metavar="NAME", help="who answered; of an export of Label Studio, only this one's answers are taken"
+    )
+    command.add_argument("--no-train", action="store_true", help="take over the answers alone; skal query trains")
 
 
-def _teach(args: argparse.Namespace) -> None:
+def _teach(args: argparse.Namespace) -> int:
     project = Project(args.project)
     if not args.file.is_file():
         raise ValueError(f"There is no file '{args.file}'.")
-    answers = read_labels(args.file)
+    answers = answers_in(str(args.file), args.by)
     source = load_source(project)
     with project.journal(source) as journal:
         _warn_of_changes(source, journal.settings)
+        for note in answers.notes:
+            warnings.warn(note, UserWarning, stacklevel=2)
         changes = changes_of(answers, journal, source, project.settings.classes, str(args.file))
         changes.write(journal, args.by)
         n_labels, n_open = len(journal), sum(map(len, open_batches(journal).values()))
-    _say(f"{args.file}: {changes}.")
-    for one, (before, after) in list(changes.corrections.items())[:10]:
-        _say(f"  {one}: {before} -> {after}")
-    if len(changes.corrections) > 10:
-        _say(f"  and {len(changes.corrections) - 10} more")
+        _say_changes(args.file, changes)
+        code = 0 if args.no_train else _retrain(project, source, journal)
     _say(
         f"{n_labels} labels in all. "
         + (f"{n_open} without an answer yet." if n_open else f"Next: skal query{_option(project.folder)}")
     )
+    return code
+
+
+def _say_changes(file: Path, changes: Changes) -> None:
+    _say(f"{file}: {changes}.")
+    if changes.renamed:
+        one, given = next(iter(changes.renamed.items()))
+        _say(f"  {len(changes.renamed)} have another path there, such as {given} for {one}")
+    for one, (before, after) in list(changes.corrections.items())[:10]:
+        _say(f"  {one}: {before} -> {after}")
+    if len(changes.corrections) > 10:
+        _say(f"  and {len(changes.corrections) - 10} more")
+
+
+def _retrain(project: Project, source: Source, journal: LabelJournal) -> int:
+    """Train on all labels, where that gives another model, and say so in one line; 1 where it failed."""
+    labels = journal.labels()
+    if len(set(labels.values())) < 2:
+        _say("No model yet: it takes labels of two classes.")
+        return 0
+    try:
+        key = key_of(project, source, labels)
+        if is_current(project, key):
+            _say(f"{MODEL} is up to date.")
+            return 0
+        _check_there(source, journal, project)
+        from ._train import train
+
+        before = noted(project)
+        now = train(project, source, labels, key)
+    except KeyboardInterrupt as stop:
+        stop.args = (f"All answers are kept; {MODEL} was not trained anew, which the same command does.",)
+        raise
+    except Exception as error:  # whatever a foreign classifier raises
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        sys.stderr.write(f"skal teach: all answers are kept, but {MODEL} could not be trained anew. {why}\n")
+        return 1
+    what = f"{MODEL} is trained on {len(labels)} labels"
+    if isinstance(now, str):
+        _say(f"{what}; {' '.join(now.split())}.")
+        return 0
+    then = f"; it was {before['accuracy']:.3f} with {before['n_labels']}" if "accuracy" in before else ""
+    _say(f"{what}: accuracy {now.accuracy:.3f}, 95 % interval {now.low:.3f} to {now.high:.3f}{then}.")
+    return 0
 
 
 # -- status --------------------------------------------------------------------------------------------------------
@@ -269,6 +320,7 @@ def _status(args: argparse.Namespace) -> None:
         labels, n_skipped, left = journal.labels(), len(journal.skipped()), open_batches(journal)
         n_last = sum(map(len, left.values())) or len(([[], *journal.batches])[-1])
         _warn_of_changes(source, journal.settings)
+    about = noted(project)
     _say(f"{_count(len(source), settings.kind)}: {len(labels)} labelled, {n_skipped} skipped.")
     counts = Counter(labels.values())
     width = max(len(str(each)) for each in settings.classes)
@@ -276,6 +328,10 @@ def _status(args: argparse.Namespace) -> None:
         _say(f"  {each!s:<{width}}  {counts[each]:>6,}")
     for number, ids in left.items():
         _say(f"Batch {number:04d} has {len(ids)} without an answer: {project.batch_folder(number) / 'tasks.csv'}")
+    if about:
+        is_new = is_current(project, key_of(project, source, labels))
+        state = "up to date" if is_new else "out of date; the next skal teach trains it anew"
+        _say(f"{MODEL}, trained on {about['n_labels']} labels, is {state}.")
     _say_accuracy(project, source, labels, min(n_last, len(source) - len(labels) - n_skipped))
 
 

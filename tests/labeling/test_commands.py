@@ -300,8 +300,11 @@ def test_refusals_before_there_is_a_project(project, capsys, words, message):
         ("skal_id,label\n0,dgo\n1,cat\n", "Got 'dgo' for 0; did you mean 'dog'? Nothing was taken over"),
         ("skal_id,label\n1,cat\n500,cat\n", "has an answer for 500, which is no sample of this project"),
         ("id,label\n1,cat\n", "It lacks skal_id"),
-        ('{"images": [{"id": 1, "skal_id": 1}], "annotations": [{"image_id": 1, "category_id": 1, '
-         '"bbox": [0, 0, 5, 5]}], "categories": [{"id": 1, "name": "cat"}]}', "Got boxes for 1"),
+        ('{"images": [{"id": 1, "skal_id": 1}], "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}], '
+         '"annotations": [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 5, 5]}, '
+         '{"image_id": 1, "category_id": 2, "bbox": [0, 0, 5, 5]}]}',
+         "boxes of 1 in 'answers.csv' must be of one class, as the project sorts whole images. Got 'cat', 'dog'"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>', "must be XML without a DOCTYPE"),
     ],
 )  # fmt: skip
 def test_teach_refuses_what_it_does_not_understand(project, capsys, answers, message):
@@ -377,8 +380,12 @@ def test_what_needs_no_model_imports_neither_torch_nor_scikit_learn(project):
     start()
     skal("query", "-n", 5)
     fill_truth(1)
+    Path("wrong.csv").write_text("skal_id,label\n0,cow\n")
+    Path("one.csv").write_text(f"skal_id,label\n0,{truth()[0]}\n")
     calls = [
-        (["teach", "batches/0001/tasks.csv"], 0),
+        (["teach", "one.csv"], 0),  # nothing to train
+        (["teach", "wrong.csv"], 2),
+        (["teach", "batches/0001/tasks.csv", "--no-train"], 0),
         (["status"], 0),
         (["undo"], 0),
         (["query"], 0),
@@ -390,6 +397,9 @@ def test_what_needs_no_model_imports_neither_torch_nor_scikit_learn(project):
     for words, code in calls:
         found = in_child(project, *words)
         assert (found.returncode, found.stderr.splitlines()[-1]) == (code, "[]"), (words, found)
+    assert skal("teach", "batches/0001/tasks.csv") == 0
+    again = in_child(project, "teach", "batches/0001/tasks.csv")
+    assert again.stderr == "[]" and "model.joblib is up to date." in again.stdout
 
 
 def test_labels_survive_kills_during_teach(project):

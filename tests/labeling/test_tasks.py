@@ -309,7 +309,7 @@ def test_a_task_without_an_id(tmp_path):
 
 
 def test_people_who_agree(tmp_path):
-    path = export(tmp_path / "e.json", a=[choices("cat"), choices("cat")])
+    path = export(tmp_path / "e.json", a=[choices("cat"), choices("cat", completed_by=4)])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert read_labels(path) == {"a": "cat"}
@@ -317,14 +317,79 @@ def test_people_who_agree(tmp_path):
 
 def test_people_who_do_not(tmp_path):
     skipped = choices(was_cancelled=True)
+    answers = {
+        "a": [choices("dog"), choices("cat"), choices("cat")], "b": [choices("cat"), choices("dog")],
+        "c": [choices("cat"), skipped], "d": [skipped, choices("cat"), skipped], "e": [choices("cat")],
+    }  # fmt: skip
+    people = [{"id": 7, "email": "ann@example.org"}, 8, "carl@example.org"]
     path = export(
-        tmp_path / "e.json", a=[choices("dog"), choices("cat"), choices("cat")], b=[choices("cat"), choices("dog")],
-        c=[choices("cat"), skipped], d=[skipped, choices("cat"), skipped], e=[choices("cat")],
-    )  # fmt: skip
+        tmp_path / "e.json",
+        **{one: [{**each, "completed_by": who} for each, who in zip(given, people)] for one, given in answers.items()},
+    )
     words = r"different answers to 4 of 5 samples: 'a', 'b', 'c', 'd'. .* 2 without a majority are left out: 'b', 'c'"
     with pytest.warns(UserWarning, match=words) as said:
         assert read_labels(path) == {"a": "cat", "d": SKIPPED, "e": "cat"}
     assert said[0].filename == __file__
+
+
+ANN = {"id": 7, "email": "ann@example.org", "first_name": "Ann", "last_name": "Lee"}
+
+
+@pytest.mark.parametrize("by", [7, "7", "ann@example.org", "Ann Lee"])
+def test_the_answers_of_one_annotator(tmp_path, by):
+    path = export(
+        tmp_path / "e.json",
+        a=[choices("dog", completed_by=8), choices("cat", completed_by=ANN)],
+        b=[choices("dog", completed_by=8)],
+        c=[choices(was_cancelled=True, completed_by=ANN), choices("dog", completed_by=8)],
+        d=[choices("cow", completed_by=None)],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_labels(path, by=by) == {"a": "cat", "c": SKIPPED}
+        assert read_labels(path, by=8) == {"a": "dog", "b": "dog", "c": "dog"}
+
+
+def test_annotators_of_the_short_export(tmp_path):
+    path = tmp_path / "min.json"
+    path.write_text(
+        json.dumps([{"skal_id": 4, "choice": each, "annotator": who} for each, who in (("x", 1), ("y", 2))])
+    )
+    assert read_labels(path, by=2) == {4: "y"}
+
+
+def test_the_newest_answer_of_an_annotator_counts(tmp_path):
+    early, late = "2024-05-06T07:08:09.123456Z", "2024-05-06T09:00:00.000000+01:00"
+    path = export(
+        tmp_path / "e.json",
+        a=[choices("new", updated_at=late), choices("old", updated_at=early, completed_by={"id": 3, "email": "b@c"})],
+        b=[choices("old", created_at=early), choices("new", updated_at=late, created_at=early)],
+        c=[choices("old"), choices("new")],  # without times, the last
+        d=[choices("cat", updated_at=early), choices(was_cancelled=True, updated_at=late)],
+        e=[choices("cat", updated_at=late, completed_by=None), choices("cat", updated_at=early, completed_by=None)],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = read_labels(path)
+    assert found == {"a": "new", "b": "new", "c": "new", "d": SKIPPED, "e": "cat"}
+    assert list(found) == list("abcde")
+
+
+def test_annotators_that_there_are_not(tmp_path):
+    path = export(tmp_path / "e.json", a=[choices("cat", completed_by=ANN), choices("cat", completed_by=8)])
+    words = "has no answer by 'bob'. Those who have answered are 7 = ann@example.org = Ann Lee, 8"
+    with pytest.raises(ValueError, match=words):
+        read_labels(path, by="bob")
+    for wrong in (True, 1.0, ["ann"]):
+        with pytest.raises(TypeError, match="The 'by' parameter of read_labels must be a str, an int or None. Got"):
+            read_labels(path, by=wrong)
+    (tmp_path / "t.csv").write_text("skal_id,label\n1,cat\n")
+    (tmp_path / "c.json").write_text(json.dumps({"images": []}))
+    (tmp_path / "c.xml").write_text("<annotations/>")
+    export(tmp_path / "n.json", a=[choices("cat", completed_by=None)])
+    for name in ("t.csv", "c.json", "c.xml", "n.json"):
+        with pytest.raises(ValueError, match=f"{name}' does not tell who has answered, .* Leave 'by' out"):
+            read_labels(tmp_path / name, by="ann")
 
 
 def test_a_sample_that_comes_twice_in_a_csv(tmp_path):
@@ -415,7 +480,11 @@ def test_coco_that_cannot_be_understood(annotation, words, tmp_path):
         ('{"images": []}', "label-studio", "is no export of Label Studio"),
         ('{"a": 1}', "auto", "is neither an export of Label Studio .* nor COCO"),
         ("[1]", "auto", "is no export of Label Studio"),
-        ("[]", "json", "format must be one of 'auto', 'csv', 'label-studio', 'coco'. Got 'json'"),
+        ("[]", "cvat", "cannot be read as cvat: it is no XML"),
+        ("<a/>", "csv", "cannot be read as csv: it is XML"),
+        ("<a/>", "coco", "cannot be read as coco: it is XML"),
+        ("PK\x03\x04", "auto", "is an archive. Give the file of annotations that lies in it"),
+        ("[]", "json", "format must be one of 'auto', 'csv', 'label-studio', 'coco', 'cvat'. Got 'json'"),
     ],
 )
 def test_formats_of_answers(content, format, words, tmp_path):
