@@ -406,13 +406,12 @@ def picks(models, pool):
 class Kills(BaseEstimator):
     """A model that ends any other process that asks it about one sample."""
 
-    classes_ = np.arange(2)
-
     def __init__(self, here, sample):
         self.here = here
         self.sample = sample
 
     def fit(self, X, y):
+        self.classes_ = np.arange(2)
         return self
 
     def predict_proba(self, X):
