@@ -68,8 +68,8 @@ def _lengths(X: Any) -> tuple[int, ...]:
 
 def _counted(X: Any) -> tuple[int, ...]:
     # Of a file of columns one is enough.
-    is_table = hasattr(X, "columns") and len(X.columns) and X.columns.is_unique
-    narrow = X[[X.columns[0]]] if is_table else X
+    names = column_names(X) or []
+    narrow = X[names[:1]] if names and len(set(names)) == len(names) else X
     return dask.compute(*(delayed(len)(part) for part in _partitions(narrow)))
 
 

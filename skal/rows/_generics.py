@@ -42,7 +42,8 @@ __all__ = [
 ]
 
 # Kinds of packages that not everybody has: the file is imported when the first container of its package is met.
-_LAZY = {"dask": "._dask", "polars": "._polars"}
+# (dask_expr is what holds the frames of dask before 2025.1.)
+_LAZY = {"dask": "._dask", "dask_expr": "._dask", "polars": "._polars"}
 _MET: WeakSet[type] = WeakSet()
 # Values that are checked at a time, so that no copy of a memory map comes into being.
 _BLOCK_VALUES = 1 << 20
