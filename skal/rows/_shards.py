@@ -404,15 +404,19 @@ def _check_blocks(blocks: Any) -> None:
 def _checked_ids(ids: Iterable[Any]) -> list[str | int]:
     if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, Iterable):
         raise TypeError(f"The 'ids' of write_shards must be an iterable of str or int. Got {kind_of(ids)} instead.")
-    found: list[str | int] = []
-    for i, value in enumerate(ids.tolist() if isinstance(ids, np.ndarray) else ids):
-        if isinstance(value, bool) or not isinstance(value, (str, Integral)):
-            raise TypeError(f"The 'ids' of write_shards must be str or int. Got {shown(value)} at {i}.")
-        found.append(str(value) if isinstance(value, str) else int(value))
+    found = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    if not {str, int}.issuperset(map(type, found)):
+        found = [_checked_id(value, i) for i, value in enumerate(found)]
     if len(set(found)) != len(found):
         twice = next(value for value, n in Counter(found).items() if n > 1)
         raise ValueError(f"The 'ids' of write_shards must all be different. Got {shown(twice)} more than once.")
     return found
+
+
+def _checked_id(value: Any, i: int) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, (str, Integral)):
+        raise TypeError(f"The 'ids' of write_shards must be str or int. Got {shown(value)} at {i}.")
+    return str(value) if isinstance(value, str) else int(value)
 
 
 def _pieces(blocks: Iterable[Any], dtype: np.dtype) -> Iterator[NDArray]:
@@ -526,12 +530,14 @@ def _write_array(path: str, array: NDArray) -> None:
         os.fsync(file.fileno())
 
 
-def _write_ids(folder: str, ids: Sequence[str | int], content: Any) -> str:
+def _write_ids(folder: str, ids: Sequence[Any], content: Any) -> str:
+    if set(map(type, ids)) == {int} and min(ids) >= -(2**63) and max(ids) < 2**63:
+        array = np.array(ids, dtype=np.int64)
+        content.update(array.data)
+        _write_array(os.path.join(folder, "ids.npy"), array)
+        return "ids.npy"
     text = json.dumps(ids)
     content.update(text.encode())
-    if all(isinstance(value, int) and -(2**63) <= value < 2**63 for value in ids):
-        _write_array(os.path.join(folder, "ids.npy"), np.array(ids, dtype=np.int64))
-        return "ids.npy"
     write_atomically(os.path.join(folder, "ids.json"), text)
     return "ids.json"
 
