@@ -119,7 +119,7 @@ def _feature_shape_of_frame(X: Any) -> tuple[int, ...]:
 def _rows_of_frame(X: Any, idx: Any) -> Any:
     lengths = _lengths(X)
     idx = as_index(idx, sum(lengths))
-    places = np.atleast_1d(np.arange(sum(lengths))[idx])
+    places = np.atleast_1d(np.asarray(range(sum(lengths))[idx] if isinstance(idx, slice) else idx, dtype=np.intp))
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.intp)])
     order = np.argsort(places, kind="stable")
     bounds = np.searchsorted(places[order], starts)

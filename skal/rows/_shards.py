@@ -133,6 +133,13 @@ class Shards:
         return len(self._places)
 
     def __getitem__(self, idx: Any) -> NDArray:
+        if isinstance(idx, tuple):
+            # As scikit-learn's splitters ask for rows.
+            if len(idx) != 2 or idx[1] is not Ellipsis:
+                raise IndexError(
+                    "Shards are indexed by rows alone: shards[rows][:, columns] takes columns of some rows."
+                )
+            idx = idx[0]
         idx = as_index(idx, len(self))
         if isinstance(idx, int):
             return np.array(self._read(self._at([idx]))[0])

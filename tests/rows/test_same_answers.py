@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skal.learners import ActiveLearner, simulate
 from skal.nets import DeepClassifier
 from skal.rows import (
     drop_rows,
@@ -105,3 +106,16 @@ def test_select(X, other, model, strategy):
     np.testing.assert_array_equal(found, idx)
     # The columns of a frame lie one behind another, and sums in another order.
     np.testing.assert_allclose(same, scores, rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names", "ignore:The `numpy.may_share_memory`")
+def test_a_whole_run(X, other):
+    y = (X[:, 0] > 0).astype(int)
+
+    def run(X):
+        learner = ActiveLearner(LogisticRegression(), MarginSampling(), take_rows(X, slice(0, 20)), y[:20])
+        rounds = simulate(learner, take_rows(X, slice(20, None)), y[20:], n_instances=7, n_queries=3)
+        return [found.queried.tolist() for found in rounds], np.asarray(learner.X_training)
+
+    for found, plain in zip(run(other), run(X), strict=True):
+        np.testing.assert_array_equal(found, plain)

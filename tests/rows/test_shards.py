@@ -15,6 +15,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
 from torch.utils.data import TensorDataset
 
 from skal.learners import ActiveLearner
@@ -122,6 +123,19 @@ def test_rows_outside(shards):
             shards[idx]
         with pytest.raises(IndexError):
             take_rows(shards, idx)
+
+
+def test_columns_are_no_rows(shards, X):
+    np.testing.assert_array_equal(shards[[3, 1], ...], X[[3, 1]])
+    for idx in ((slice(None), 0), (0, 0), (..., 0), (), (0, ..., 0)):
+        with pytest.raises(IndexError, match="Shards are indexed by rows alone"):
+            shards[idx]
+
+
+def test_searches_split_them(shards, X):
+    y = (X[:, 0] > 0).astype(int)
+    same = cross_val_score(LogisticRegression(), X, y, cv=3)
+    np.testing.assert_array_equal(cross_val_score(LogisticRegression(), shards, y, cv=3), same)
 
 
 @pytest.mark.parametrize("size", [1, 4, 10, 15, 1000])
