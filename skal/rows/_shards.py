@@ -71,7 +71,7 @@ class Shards:
 
     Notes
     -----
-    One rule: **square brackets read, `take_rows` does not.** ``shards[7]``, ``shards[2:5]``, ``shards[[9, 0]]`` and
+    Square brackets read, `take_rows` does not. ``shards[7]``, ``shards[2:5]``, ``shards[[9, 0]]`` and
     ``shards[mask]`` are NumPy arrays in memory, in the order asked, read shard by shard and no other row with them.
     ``take_rows(shards, 7)`` is one row; ``take_rows`` with anything else, and ``drop_rows``, are `Shards` again, a part
     that has read nothing and knows its positions (8 bytes a row, none for a slice). ``numpy.asarray`` reads all of a
@@ -159,7 +159,11 @@ class Shards:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Shards):
             return NotImplemented
-        return self._folder.content == other._folder.content and np.array_equal(self._places, other._places)
+        if self._folder.content != other._folder.content or len(self) != len(other):
+            return False
+        mine, theirs = self._places, other._places
+        both_ranges = isinstance(mine, range) and isinstance(theirs, range)
+        return mine == theirs if both_ranges else np.array_equal(mine, theirs)
 
     def __hash__(self) -> int:
         return hash((self._folder.content, len(self)))
@@ -193,9 +197,7 @@ class Shards:
         """The rows of the folder at `places`: a view of the map where they are consecutive rows of one shard."""
         starts = self._folder.starts
         if isinstance(places, range) and places.step == 1 and len(places):
-            i = int(np.searchsorted(starts, places.start, side="right")) - 1
-            if places.stop <= starts[i + 1]:
-                return self._folder.mapped(i)[places.start - starts[i] : places.stop - starts[i]]
+            return self._read_slice(places.start, places.stop)
         wanted = np.asarray(places, dtype=np.intp)
         found = np.empty((len(wanted), *self._folder.row_shape), dtype=self.dtype)
         # In the order of the file, and one shard after another.
@@ -204,6 +206,17 @@ class Shards:
         for i in np.flatnonzero(np.diff(bounds)).tolist():
             here = order[bounds[i] : bounds[i + 1]]
             found[here] = self._folder.mapped(i)[wanted[here] - starts[i]]
+        return found
+
+    def _read_slice(self, start: int, stop: int) -> NDArray:
+        starts = self._folder.starts
+        first, end = np.searchsorted(starts, start, side="right") - 1, np.searchsorted(starts, stop)
+        if end - first == 1:
+            return self._folder.mapped(int(first))[start - starts[first] : stop - starts[first]]
+        found = np.empty((stop - start, *self._folder.row_shape), dtype=self.dtype)
+        for i in range(first, end):
+            low, high = max(start, starts[i]), min(stop, starts[i + 1])
+            found[low - start : high - start] = self._folder.mapped(i)[low - starts[i] : high - starts[i]]
         return found
 
     def _in_memory(self, places: range | NDArray[np.intp]) -> NDArray:
@@ -228,11 +241,13 @@ class _Folder:
             self._map(i)
         if self._ids_name is not None and not os.path.isfile(os.path.join(self.path, self._ids_name)):
             raise _damaged(os.path.join(self.path, self._ids_name), "there is no such file")
+        if self._ids_name == "ids.npy":
+            self.ids  # noqa: B018  (a map)
 
     def _map(self, i: int) -> NDArray:
         path = os.path.join(self.path, _shard_name(i))
         shape = (int(self.starts[i + 1] - self.starts[i]), *self.row_shape)
-        found = _load(path, mmap_mode="r")
+        found = _load(path)
         if found.shape != shape or found.dtype != self.dtype:
             raise _damaged(path, f"it must hold {shape} of {self.dtype}, and holds {found.shape} of {found.dtype}")
         if os.path.getsize(path) != found.offset + found.nbytes:
@@ -244,9 +259,10 @@ class _Folder:
         """The ids, read at first use; None where none were given."""
         if self._ids is None and self._ids_name is not None:
             path = os.path.join(self.path, self._ids_name)
-            self._ids = _load(path) if path.endswith(".npy") else _objects(_read_json(path))
-            if self._ids.shape != (self.n_rows,):
-                raise _damaged(path, f"it must hold {self.n_rows} ids, and holds {len(self._ids)}")
+            found = np.asarray(_load(path)) if path.endswith(".npy") else _objects(_read_json(path))
+            if found.shape != (self.n_rows,) or found.dtype not in (np.int64, object):
+                raise _damaged(path, f"it does not hold {self.n_rows:,} ids")
+            self._ids = found
         return self._ids
 
 
@@ -266,20 +282,25 @@ def _damaged(path: str, why: str) -> ValueError:
     return ValueError(f"The shards are damaged at '{path}': {why}.")
 
 
-def _load(path: str, **kwargs: Any) -> Any:
+def _unreadable(path: str, error: Exception) -> ValueError:
+    if isinstance(error, FileNotFoundError):
+        return _damaged(path, "there is no such file")
+    lines = str(error).splitlines() or [type(error).__name__]
+    return _damaged(path, f"it cannot be read ({lines[0].rstrip('.')})")
+
+
+def _load(path: str) -> np.memmap:
     try:
-        return np.load(path, **kwargs)
-    except FileNotFoundError:
-        raise _damaged(path, "there is no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise _damaged(path, f"it cannot be read ({str(error).splitlines()[0].rstrip('.')})") from error
+        return np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _read_json(path: str) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _damaged(path, f"it cannot be read ({str(error).splitlines()[0].rstrip('.')})") from error
+        raise _unreadable(path, error) from error
 
 
 def _read_index(folder: str) -> tuple[np.dtype, tuple[int, ...], list[int], str | None, str]:
@@ -362,11 +383,14 @@ def write_shards(
     ['a', 'b', 'c', 'd']
     """
     kind = np.dtype(dtype).newbyteorder("=")
-    if kind.kind not in "biuf" or kind == np.longdouble:
-        raise ValueError(f"The 'dtype' of write_shards must be of numbers that torch knows, too. Got {kind} instead.")
+    if kind.kind not in "biuf" or kind.itemsize > 8:
+        raise ValueError(
+            "The 'dtype' of write_shards must be of booleans, integers, or floats of at most 64 bits. "
+            f"Got {kind} instead."
+        )
     _check_blocks(blocks)
     names = None if ids is None else _checked_ids(ids)
-    path = os.path.abspath(folder)
+    path = os.path.realpath(folder)
     parent, name = os.path.split(path)
     if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
         raise _exists(path)
@@ -549,9 +573,9 @@ def _write_ids(folder: str, ids: Sequence[Any], content: Any) -> str:
     return "ids.json"
 
 
-def _objects(values: list[Any]) -> NDArray:
-    found: Any = np.empty(len(values), dtype=object)
-    found[:] = values
+def _objects(values: Any) -> NDArray:
+    found: Any = np.empty(len(values) if isinstance(values, list) else 0, dtype=object)
+    found[:] = values if len(found) else []
     return found
 
 

@@ -180,9 +180,9 @@ def test_a_value_that_is_missing_is_found_in_any_shard(tmp_path, X):
 
 def test_only_the_shards_asked_for_are_opened(shards, monkeypatch):
     opened = []
-    load = np.load
+    load = np.lib.format.open_memmap
     monkeypatch.setattr(
-        np, "load", lambda path, **kwargs: opened.append(os.path.basename(path)) or load(path, **kwargs)
+        np.lib.format, "open_memmap", lambda path, mode: opened.append(os.path.basename(path)) or load(path, mode=mode)
     )
     shards[[41, 12, 15, 19, 43]]
     assert opened == ["000001.npy", "000004.npy"]
@@ -321,7 +321,7 @@ def test_what_a_dtype_holds_is_kept(tmp_path):
     assert write_shards(tmp_path / "i", [[[1.0, -3.0, 2.0**62]]], dtype="int64")[0].tolist() == [1, -3, 2**62]
     assert write_shards(tmp_path / "b", [[[1.0, 0]]], dtype=bool)[0].tolist() == [True, False]
     for dtype in ("complex64", "U3", object, "datetime64[s]"):
-        with pytest.raises(ValueError, match="The 'dtype' of write_shards must be of numbers"):
+        with pytest.raises(ValueError, match="The 'dtype' of write_shards must be of booleans, integers"):
             write_shards(tmp_path / "w", [values], dtype=dtype)
 
 
@@ -457,9 +457,25 @@ def test_damage_that_comes_later_is_named_when_it_is_met(shards, tmp_path, X):
     with pytest.raises(ValueError, match="damaged at .*000003.npy"):
         again[35]
     folder = write_shards(tmp_path / "i", [X], ids=map(str, range(N)))
-    spoil(tmp_path / "i", "ids.json", [1])
-    with pytest.raises(ValueError, match="damaged at .*ids.json': it must hold 53 ids"):
-        folder.ids  # noqa: B018
+    for other in ([1], 5, {}):
+        (tmp_path / "i" / "ids.json").write_text(json.dumps(other))
+        with pytest.raises(ValueError, match="damaged at .*ids.json': it does not hold 53 ids"):
+            folder.ids  # noqa: B018
+
+
+def test_damaged_numbers_of_ids_are_named_when_it_is_opened(tmp_path, X):
+    write_shards(tmp_path / "s", [X], ids=range(N))
+    for other in (np.arange(N - 1), np.arange(float(N))):
+        spoil(tmp_path / "s", "ids.npy", other)
+        with pytest.raises(ValueError, match="damaged at .*ids.npy': it does not hold 53 ids"):
+            Shards(tmp_path / "s")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no links")
+def test_a_link_to_an_empty_folder(tmp_path, X):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert write_shards(tmp_path / "link", [X]) == Shards(tmp_path / "real") == Shards(tmp_path / "link")
 
 
 def test_what_is_no_folder_of_shards(tmp_path, X, shards):
