@@ -34,6 +34,7 @@ from ._generics import (
     take_rows,
 )
 from ._keys import numeric_keys
+from ._promote import is_lost
 
 __all__ = ["Shards", "write_shards"]
 
@@ -487,15 +488,9 @@ def _stored(array: NDArray, dtype: np.dtype, block: int, start: int) -> NDArray:
     """`array` as `dtype` holds it; a value that it does not hold, but for the rounding of floats, is an error."""
     with np.errstate(all="ignore"):
         cast = array.astype(dtype, copy=False)
-        if np.can_cast(array.dtype, dtype, "safe"):
-            return cast
-        if dtype.kind == "f":
-            lost = np.isinf(cast) & np.isfinite(array)
-        else:
-            # The sign tells what went round beyond the largest of as many bits; a float there may saturate instead.
-            lost = (cast.astype(array.dtype) != array) | ((cast < 0) != (array < 0))
-            if dtype.kind in "iu" and array.dtype.kind == "f":
-                lost |= array >= float(np.iinfo(dtype).max) + 1
+    if np.can_cast(array.dtype, dtype, "safe"):
+        return cast
+    lost = is_lost(array, cast)
     if lost.any():
         where = np.argwhere(lost)[0]
         raise ValueError(
