@@ -27,12 +27,14 @@ from ._images import ImageFiles, path_in, wrap_advice
 from ._keys import batch_keys
 from ._labels import check_classes, check_labels, one_column, only_label, plain_labels
 from ._net_input import net_input
+from ._shards import Shards, write_shards
 from ._store import FeatureStore
 from ._workers import gather, in_blocks, n_workers
 
 __all__ = [
     "FeatureStore",
     "ImageFiles",
+    "Shards",
     "as_dense",
     "batch_keys",
     "check_classes",
@@ -71,4 +73,5 @@ __all__ = [
     "take_rows",
     "working_dtype",
     "wrap_advice",
+    "write_shards",
 ]

@@ -13,6 +13,7 @@ from ._columns import stack_columns
 from ._generics import (
     as_index,
     column_names,
+    in_memory,
     is_finite,
     like,
     n_rows,
@@ -34,6 +35,7 @@ def _(X: Any, idx: Any) -> Any:
 
 @stack_rows.register(pd.DataFrame)
 def _(first: pd.DataFrame, second: Any) -> pd.DataFrame:
+    second = in_memory(second)
     names = column_names(second)
     if names is not None and names != list(first.columns):
         raise ValueError(
@@ -78,6 +80,7 @@ def _joint_index(first: Any, second: Any) -> pd.Index:
 
 @stack_rows.register(pd.Series)
 def _(first: pd.Series, second: Any) -> pd.Series:
+    second = in_memory(second)
     if not isinstance(second, pd.Series):
         array = np.asarray(second)
         if array.ndim != 1:

@@ -27,6 +27,7 @@ __all__ = [
     "drop_rows",
     "feature_shape",
     "generic",
+    "in_memory",
     "is_finite",
     "like",
     "n_rows",
@@ -45,7 +46,8 @@ __all__ = [
 ]
 
 # Kinds of packages that not everybody has: the file is imported when the first container of its package is met.
-_LAZY = {"polars": "._polars"}
+# (dask_expr is what holds the frames of dask before 2025.1.)
+_LAZY = {"dask": "._dask", "dask_expr": "._dask", "polars": "._polars"}
 _MET: WeakSet[type] = WeakSet()
 # Values that are checked at a time, so that no copy of a memory map comes into being.
 _BLOCK_VALUES = 1 << 20
@@ -167,6 +169,12 @@ def take_rows(X: Any, idx: Any) -> Any:
 def read_rows(X: Any, idx: Any) -> Any:
     """Rows `idx` of `X` in memory: as `take_rows`, but of a Dataset a list of samples, without labels of pairs."""
     return take_rows(X, idx)
+
+
+@generic
+def in_memory(X: Any) -> Any:
+    """What is computed or read when it is asked for, such as a dask array, in memory; all else as it is."""
+    return X
 
 
 @generic

@@ -13,6 +13,7 @@ from ._columns import merged_levels
 from ._generics import (
     as_index,
     column_names,
+    in_memory,
     is_finite,
     like,
     n_rows,
@@ -45,6 +46,7 @@ def _(X: Any, idx: Any) -> Any:
 
 @stack_rows.register(pl.DataFrame)
 def _(first: pl.DataFrame, second: Any) -> pl.DataFrame:
+    second = in_memory(second)
     names = column_names(second)
     if names is not None and names != first.columns:
         raise ValueError(

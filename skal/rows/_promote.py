@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..utils._validation import shown
 
-__all__ = ["holds", "joint_dtype"]
+__all__ = ["holds", "is_lost", "joint_dtype"]
 
 _NUMBERS, _TEXTS = "biufc", "US"
 
@@ -58,3 +58,15 @@ def holds(dtype: np.dtype, values: NDArray) -> bool:
         if values.dtype.kind == "f" and dtype.kind == "f":
             return not bool(np.any(np.isinf(cast) & np.isfinite(values)))
         return bool(np.all(cast.astype(values.dtype) == values))
+
+
+def is_lost(values: NDArray, cast: NDArray) -> NDArray[np.bool_]:
+    """Which numbers a cast has changed: to infinity among floats, where rounding is none, and at all among others."""
+    with np.errstate(all="ignore"):
+        if cast.dtype.kind == "f":
+            return np.isinf(cast) & np.isfinite(values)
+        # The sign tells what went round beyond the largest of as many bits; a float there may saturate instead.
+        lost = (cast.astype(values.dtype) != values) | ((cast < 0) != (values < 0))
+        if cast.dtype.kind in "iu" and values.dtype.kind == "f":
+            lost |= values >= float(np.iinfo(cast.dtype).max) + 1
+    return lost

@@ -1,0 +1,602 @@
+"""A folder of `.npy` files with equal rows, read where it lies: pools beyond memory that every worker can open."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from torch.utils.data import Dataset
+
+from ..utils._arrays import blocks as slices
+from ..utils._files import sync_folder, write_atomically
+from ..utils._validation import kind_of, shown
+from ._generics import (
+    as_index,
+    feature_shape,
+    in_memory,
+    n_rows,
+    numbers_of,
+    read_rows,
+    row_blocks,
+    row_keys,
+    take_rows,
+)
+from ._keys import numeric_keys
+from ._promote import is_lost
+
+__all__ = ["Shards", "write_shards"]
+
+_INDEX, _FORMAT, _VERSION = "index.json", "skal-shards", 1
+_SHARD_BYTES = 1 << 26
+_BLOCK_VALUES = 1 << 20
+# Each map holds a file open.
+_OPEN_MAPS = 16
+
+
+class Shards:
+    """Rows in a folder of `.npy` files as a pool, in as little memory as their number; made by `write_shards`.
+
+    Parameters
+    ----------
+    folder : str or path
+        What `write_shards` has written.
+
+    Attributes
+    ----------
+    folder : str
+        Its absolute path.
+    shape : tuple of int
+        Rows, and the shape of one.
+    ndim : int
+    dtype : dtype
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such folder, or it has no index: it was not written to its end.
+    ValueError
+        The folder is damaged: a file is missing, cut short, or of another shape or dtype, or the index cannot be read
+        or is of a newer version. The sentence names the file. Headers and sizes are checked, no row is read.
+
+    Notes
+    -----
+    Square brackets read, `take_rows` does not. ``shards[7]``, ``shards[2:5]``, ``shards[[9, 0]]`` and
+    ``shards[mask]`` are NumPy arrays in memory, in the order asked, read shard by shard and no other row with them.
+    ``take_rows(shards, 7)`` is one row; ``take_rows`` with anything else, and ``drop_rows``, are `Shards` again, a part
+    that has read nothing and knows its positions (8 bytes a row, none for a slice). ``numpy.asarray`` reads all of a
+    part; skal calls it on what goes into a labelled set, and on a pool where a method computes with all of its rows at
+    once. `stack_rows` therefore gives an array.
+
+    `row_blocks` yields read-only views of the memory map, and copies where a block lies in several shards. A loop over
+    `Shards` goes row by row, reading a megabyte or so at a time. At most 16 files are open at a time, and more only
+    while blocks of them are alive. A pickle holds the path (and the positions of a part), so each process maps the
+    files itself. Two are equal where the rows and ids that were written are equal and the positions are; nothing is
+    read for that.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skal.rows import take_rows, write_shards
+    >>> folder = tempfile.mkdtemp()
+    >>> shards = write_shards(folder, (np.full((100, 8), i) for i in range(3)))
+    >>> shards.shape, shards.dtype, shards[[250, 3]][:, 0].tolist()
+    ((300, 8), dtype('float32'), [2.0, 0.0])
+    >>> part = take_rows(shards, slice(90, 110))
+    >>> type(part).__name__, len(part), float(np.asarray(part).mean())
+    ('Shards', 20, 0.5)
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._folder = _Folder(folder)
+        self._folder.check()
+        self._places: range | NDArray[np.intp] = range(self._folder.n_rows)
+
+    @property
+    def folder(self) -> str:
+        """Absolute path of the folder."""
+        return self._folder.path
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, and the shape of one."""
+        return (len(self._places), *self._folder.row_shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of all rows."""
+        return self._folder.dtype
+
+    @property
+    def ids(self) -> NDArray:
+        """The ids of the rows: int64, or objects where some are text; without ids the positions in the folder."""
+        places = np.asarray(self._places, dtype=np.int64)
+        return places if self._folder.ids is None else self._folder.ids[places]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, idx: Any) -> NDArray:
+        if isinstance(idx, tuple):
+            # As scikit-learn's splitters ask for rows.
+            if len(idx) != 2 or idx[1] is not Ellipsis:
+                raise IndexError(
+                    "Shards are indexed by rows alone: shards[rows][:, columns] takes columns of some rows."
+                )
+            idx = idx[0]
+        idx = as_index(idx, len(self))
+        if isinstance(idx, int):
+            return np.array(self._read(self._at([idx]))[0])
+        return self._in_memory(self._at(idx))
+
+    def __iter__(self) -> Iterator[NDArray]:
+        size = max(1, _BLOCK_VALUES // max(1, math.prod(self._folder.row_shape)))
+        for _, block in row_blocks(self, size):
+            yield from np.array(block)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray:
+        if copy is False:
+            raise ValueError("Shards are read into memory where an array is made of them: copy=False cannot be.")
+        array = self._in_memory(self._places)
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Shards):
+            return NotImplemented
+        if self._folder.content != other._folder.content or len(self) != len(other):
+            return False
+        mine, theirs = self._places, other._places
+        both_ranges = isinstance(mine, range) and isinstance(theirs, range)
+        return mine == theirs if both_ranges else np.array_equal(mine, theirs)
+
+    def __hash__(self) -> int:
+        return hash((self._folder.content, len(self)))
+
+    def __reduce__(self) -> Any:
+        return _reopened, (self.folder, None if self._is_whole else self._places)
+
+    def __repr__(self) -> str:
+        part = "" if self._is_whole else f" of {self._folder.n_rows:,}"
+        return f"Shards({self.folder!r}, {len(self):,}{part} rows of {self._folder.row_shape}, {self.dtype})"
+
+    @property
+    def _is_whole(self) -> bool:
+        return isinstance(self._places, range) and self._places == range(self._folder.n_rows)
+
+    def _at(self, idx: Any) -> range | NDArray[np.intp]:
+        """Positions in the folder of the rows `idx` of this part."""
+        if isinstance(idx, slice):
+            return self._places[idx]
+        idx = np.asarray(idx, dtype=np.intp)
+        if isinstance(self._places, range):
+            return self._places.start + self._places.step * idx
+        return self._places[idx]
+
+    def _part(self, idx: Any) -> Shards:
+        part = object.__new__(Shards)
+        part._folder, part._places = self._folder, self._at(idx)
+        return part
+
+    def _read(self, places: range | NDArray[np.intp]) -> NDArray:
+        """The rows of the folder at `places`: a view of the map where they are consecutive rows of one shard."""
+        starts = self._folder.starts
+        if isinstance(places, range) and places.step == 1 and len(places):
+            return self._read_slice(places.start, places.stop)
+        wanted = np.asarray(places, dtype=np.intp)
+        found = np.empty((len(wanted), *self._folder.row_shape), dtype=self.dtype)
+        # In the order of the file, and one shard after another.
+        order = np.argsort(wanted, kind="stable")
+        bounds = np.searchsorted(wanted[order], starts)
+        for i in np.flatnonzero(np.diff(bounds)).tolist():
+            here = order[bounds[i] : bounds[i + 1]]
+            found[here] = self._folder.mapped(i)[wanted[here] - starts[i]]
+        return found
+
+    def _read_slice(self, start: int, stop: int) -> NDArray:
+        starts = self._folder.starts
+        first, end = np.searchsorted(starts, start, side="right") - 1, np.searchsorted(starts, stop)
+        if end - first == 1:
+            return self._folder.mapped(int(first))[start - starts[first] : stop - starts[first]]
+        found = np.empty((stop - start, *self._folder.row_shape), dtype=self.dtype)
+        for i in range(first, end):
+            low, high = max(start, starts[i]), min(stop, starts[i + 1])
+            found[low - start : high - start] = self._folder.mapped(i)[low - starts[i] : high - starts[i]]
+        return found
+
+    def _in_memory(self, places: range | NDArray[np.intp]) -> NDArray:
+        found = self._read(places)
+        return found if found.flags.owndata else np.array(found)
+
+
+class _Folder:
+    """What the index says, and maps of its files; one for a whole and all of its parts."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.path = os.path.abspath(folder)
+        self.dtype, self.row_shape, rows, self._ids_name, self.content = _read_index(self.path)
+        self.starts = np.concatenate([[0], np.cumsum(rows, dtype=np.int64)])
+        self.n_rows = int(self.starts[-1])
+        self.mapped = lru_cache(maxsize=_OPEN_MAPS)(self._map)
+        self._ids: NDArray | None = None
+
+    def check(self) -> None:
+        """Raise where a file is not as the index says; its header and size are looked at, no row is read."""
+        for i in range(len(self.starts) - 1):
+            self._map(i)
+        if self._ids_name is not None and not os.path.isfile(os.path.join(self.path, self._ids_name)):
+            raise _damaged(os.path.join(self.path, self._ids_name), "there is no such file")
+        if self._ids_name == "ids.npy":
+            self.ids  # noqa: B018  (a map)
+
+    def _map(self, i: int) -> NDArray:
+        path = os.path.join(self.path, _shard_name(i))
+        shape = (int(self.starts[i + 1] - self.starts[i]), *self.row_shape)
+        found = _load(path)
+        if found.shape != shape or found.dtype != self.dtype:
+            raise _damaged(path, f"it must hold {shape} of {self.dtype}, and holds {found.shape} of {found.dtype}")
+        if os.path.getsize(path) != found.offset + found.nbytes:
+            raise _damaged(path, f"it must have {found.offset + found.nbytes:,} bytes")
+        return np.asarray(found)
+
+    @property
+    def ids(self) -> NDArray | None:
+        """The ids, read at first use; None where none were given."""
+        if self._ids is None and self._ids_name is not None:
+            path = os.path.join(self.path, self._ids_name)
+            found = np.asarray(_load(path)) if path.endswith(".npy") else _objects(_read_json(path))
+            if found.shape != (self.n_rows,) or found.dtype not in (np.int64, object):
+                raise _damaged(path, f"it does not hold {self.n_rows:,} ids")
+            self._ids = found
+        return self._ids
+
+
+def _reopened(folder: str, places: range | NDArray[np.intp] | None) -> Shards:
+    """As `Shards`, but that each file is checked when it is mapped: workers open a folder for each block."""
+    opened = object.__new__(Shards)
+    opened._folder = _Folder(folder)
+    opened._places = range(opened._folder.n_rows) if places is None else places
+    return opened
+
+
+def _shard_name(i: int) -> str:
+    return f"{i:06d}.npy"
+
+
+def _damaged(path: str, why: str) -> ValueError:
+    return ValueError(f"The shards are damaged at '{path}': {why}.")
+
+
+def _unreadable(path: str, error: Exception) -> ValueError:
+    if isinstance(error, FileNotFoundError):
+        return _damaged(path, "there is no such file")
+    lines = str(error).splitlines() or [type(error).__name__]
+    return _damaged(path, f"it cannot be read ({lines[0].rstrip('.')})")
+
+
+def _load(path: str) -> np.memmap:
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_json(path: str) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_index(folder: str) -> tuple[np.dtype, tuple[int, ...], list[int], str | None, str]:
+    path = os.path.join(folder, _INDEX)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"Shards must be given a folder of shards. There is no folder '{folder}'.")
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"Shards must be given a folder that write_shards has written to its end. There is no '{path}'."
+        )
+    index = _read_json(path)
+    if not isinstance(index, dict) or index.get("format") != _FORMAT:
+        raise _damaged(path, "it is no index of shards")
+    if index.get("version") != _VERSION:
+        raise ValueError(
+            f"This version of skal reads shards of version {_VERSION}. Got version {shown(index.get('version'))} "
+            f"in '{path}'."
+        )
+    try:
+        dtype, rows = np.dtype(index["dtype"]), [int(n) for n in index["rows"]]
+        shape, ids, content = tuple(int(n) for n in index["shape"]), index["ids"], str(index["content"])
+        sound = dtype.kind in "biuf" and min((*rows, *shape), default=0) >= 0 and ids in (None, "ids.npy", "ids.json")
+    except (KeyError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise _damaged(path, "it does not say what the shards hold")
+    return dtype, shape, rows, ids, content
+
+
+def write_shards(
+    folder: str | os.PathLike[str],
+    blocks: Iterable[Any],
+    *,
+    ids: Iterable[str | int] | None = None,
+    dtype: DTypeLike = "float32",
+) -> Shards:
+    """Write rows of numbers to a folder of `.npy` files, block by block, and open it.
+
+    Parameters
+    ----------
+    folder : str or path
+        It must not exist, or be empty; the folder that it lies in must exist.
+    blocks : iterable of containers of rows
+        Arrays, frames of numbers, sparse matrices (they become dense), tensors, Datasets of samples, or any other kind
+        of container, with rows of one shape; of any number of rows each, which says nothing about the files. One
+        container goes into a list, ``[X]``, and is still read piece by piece.
+    ids : iterable of str or int, or None, default=None
+        One for each row, all different; `Shards.ids` gives them back.
+    dtype : dtype, default="float32"
+        Of booleans, integers or floats.
+
+    Returns
+    -------
+    Shards
+
+    Raises
+    ------
+    FileExistsError
+        The folder holds something: nothing is overwritten.
+    FileNotFoundError
+        There is no folder to make it in.
+    TypeError, ValueError
+        A row that holds no numbers, has another shape, or a value that `dtype` does not hold but for the rounding of
+        floats (block and row are named, both counted from 0); no row at all; ids that are too few, too many, equal, or
+        neither text nor integers. NaN and infinity are kept in floats, and refused by other dtypes.
+
+    Notes
+    -----
+    A file has 64 MiB (one row at least), and that much memory is needed, besides one block. All is written to a hidden
+    folder beside `folder` and brought onto the disk, the index last, before it gets its name: what is interrupted or
+    fails leaves no `folder`, and a process that is killed leaves a hidden ``.<name>.<...>.tmp`` that may be removed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skal.rows import write_shards
+    >>> folder = tempfile.mkdtemp()
+    >>> write_shards(folder, [np.eye(3), np.ones((1, 3))], ids=["a", "b", "c", "d"]).ids.tolist()
+    ['a', 'b', 'c', 'd']
+    """
+    kind = np.dtype(dtype).newbyteorder("=")
+    if kind.kind not in "biuf" or kind.itemsize > 8:
+        raise ValueError(
+            "The 'dtype' of write_shards must be of booleans, integers, or floats of at most 64 bits. "
+            f"Got {kind} instead."
+        )
+    _check_blocks(blocks)
+    names = None if ids is None else _checked_ids(ids)
+    path = os.path.realpath(folder)
+    parent, name = os.path.split(path)
+    if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
+        raise _exists(path)
+    if not os.path.isdir(parent):
+        raise FileNotFoundError(f"The 'folder' of write_shards must lie in one that exists. There is no '{parent}'.")
+    temporary = os.path.join(parent, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    os.mkdir(temporary)
+    try:
+        _write_all(temporary, _pieces(blocks, kind), names, kind)
+        _give_name(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(parent)
+    return Shards(path)
+
+
+def _exists(path: str) -> FileExistsError:
+    return FileExistsError(f"The 'folder' of write_shards must not exist, or be empty. '{path}' holds something.")
+
+
+def _give_name(temporary: str, path: str) -> None:
+    try:
+        if os.path.isdir(path):
+            os.rmdir(path)
+        os.rename(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another writer was faster
+            raise _exists(path) from None
+        raise
+
+
+def _check_blocks(blocks: Any) -> None:
+    is_one = hasattr(blocks, "shape") or isinstance(blocks, (str, bytes, Mapping, Dataset))
+    if is_one or not isinstance(blocks, Iterable):
+        raise TypeError(
+            f"The 'blocks' of write_shards must be an iterable of containers of rows. Got {kind_of(blocks)}: "
+            "put one container into a list."
+        )
+
+
+def _checked_ids(ids: Iterable[Any]) -> list[str | int]:
+    if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, Iterable):
+        raise TypeError(f"The 'ids' of write_shards must be an iterable of str or int. Got {kind_of(ids)} instead.")
+    found = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    if not {str, int}.issuperset(map(type, found)):
+        found = [_checked_id(value, i) for i, value in enumerate(found)]
+    if len(set(found)) != len(found):
+        twice = next(value for value, n in Counter(found).items() if n > 1)
+        raise ValueError(f"The 'ids' of write_shards must all be different. Got {shown(twice)} more than once.")
+    return found
+
+
+def _checked_id(value: Any, i: int) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, (str, Integral)):
+        raise TypeError(f"The 'ids' of write_shards must be str or int. Got {shown(value)} at {i}.")
+    return str(value) if isinstance(value, str) else int(value)
+
+
+def _pieces(blocks: Iterable[Any], dtype: np.dtype) -> Iterator[NDArray]:
+    """The rows of all blocks in pieces `(n, ...)` of `dtype`, checked."""
+    shape: tuple[int, ...] | None = None
+    for i, block in enumerate(blocks):
+        width = feature_shape(block)
+        if width is None and n_rows(block):
+            # Of a list or a Dataset the first row tells how many go into memory.
+            width = np.shape(numbers_of(read_rows(block, slice(0, 1))))[1:]
+        size = max(1, _BLOCK_VALUES // max(1, math.prod(width or ())))
+        for rows, part in row_blocks(block, size):
+            array = _numbers(part, i, rows.start)
+            shape = array.shape[1:] if shape is None else shape
+            if array.shape[1:] != shape:
+                raise ValueError(
+                    f"The rows of write_shards must have one shape, {shape}. "
+                    f"Got {array.shape[1:]} in block {i}, row {rows.start}."
+                )
+            yield _stored(array, dtype, i, rows.start)
+
+
+def _numbers(part: Any, block: int, start: int) -> NDArray:
+    part = read_rows(part, slice(None))
+    array = numbers_of(part)
+    if array is not None and array.ndim >= 2:
+        return array
+    rows = [numbers_of(take_rows(part, slice(i, i + 1))) for i in range(n_rows(part))]
+    odd = next((i for i, row in enumerate(rows) if row is None or row.shape != np.shape(rows[0])), 0)
+    raise TypeError(
+        "The blocks of write_shards must hold rows of numbers, (n, ...), all of one shape. "
+        f"Got {shown(take_rows(part, odd))} in block {block}, row {start + odd}."
+    )
+
+
+def _stored(array: NDArray, dtype: np.dtype, block: int, start: int) -> NDArray:
+    """`array` as `dtype` holds it; a value that it does not hold, but for the rounding of floats, is an error."""
+    with np.errstate(all="ignore"):
+        cast = array.astype(dtype, copy=False)
+    if np.can_cast(array.dtype, dtype, "safe"):
+        return cast
+    lost = is_lost(array, cast)
+    if lost.any():
+        where = np.argwhere(lost)[0]
+        raise ValueError(
+            f"The blocks of write_shards must hold what {dtype} holds. Got {shown(array[tuple(where)].item())} "
+            f"in block {block}, row {start + int(where[0])}: scale the values, or pass another dtype."
+        )
+    return cast
+
+
+def _write_all(folder: str, pieces: Iterator[NDArray], ids: Sequence[str | int] | None, dtype: np.dtype) -> None:
+    """Shards of equal size, then the ids, then the index that says that all is there."""
+    content = hashlib.blake2b(digest_size=20)
+    rows: list[int] = []
+    buffer, shape, filled, n = np.empty(0, dtype), None, 0, 0
+    for piece in pieces:
+        if shape is None:
+            shape = piece.shape[1:]
+            per_shard = max(1, _SHARD_BYTES // max(1, math.prod(shape) * dtype.itemsize))
+            buffer = np.empty((per_shard, *shape), dtype)
+            content.update(repr((dtype.str, shape)).encode())
+        n += len(piece)
+        if ids is not None and n > len(ids):
+            break
+        while len(piece):
+            new = min(len(piece), len(buffer) - filled)
+            buffer[filled : filled + new] = piece[:new]
+            piece, filled = piece[new:], filled + new
+            if filled == len(buffer):
+                rows.append(_write_shard(folder, len(rows), buffer, content))
+                filled = 0
+    if n == 0:
+        raise ValueError("The 'blocks' of write_shards must hold at least one row. Got none.")
+    if ids is not None and n != len(ids):
+        raise ValueError(
+            f"The 'ids' of write_shards must be as many as the rows. Got {len(ids)} ids for {n}"
+            f"{' or more' if n > len(ids) else ''} rows."
+        )
+    if filled:
+        rows.append(_write_shard(folder, len(rows), buffer[:filled], content))
+    name = None if ids is None else _write_ids(folder, ids, content)
+    index = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "dtype": dtype.str,
+        "shape": shape,
+        "rows": rows,
+        "ids": name,
+        "content": content.hexdigest(),
+    }
+    write_atomically(os.path.join(folder, _INDEX), json.dumps(index))
+
+
+def _write_shard(folder: str, i: int, array: NDArray, content: Any) -> int:
+    content.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    _write_array(os.path.join(folder, _shard_name(i)), array)
+    return len(array)
+
+
+def _write_array(path: str, array: NDArray) -> None:
+    with open(path, "wb") as file:
+        np.save(file, array)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_ids(folder: str, ids: Sequence[Any], content: Any) -> str:
+    if set(map(type, ids)) == {int} and min(ids) >= -(2**63) and max(ids) < 2**63:
+        array = np.array(ids, dtype=np.int64)
+        content.update(array.data)
+        _write_array(os.path.join(folder, "ids.npy"), array)
+        return "ids.npy"
+    text = json.dumps(ids)
+    content.update(text.encode())
+    write_atomically(os.path.join(folder, "ids.json"), text)
+    return "ids.json"
+
+
+def _objects(values: Any) -> NDArray:
+    found: Any = np.empty(len(values) if isinstance(values, list) else 0, dtype=object)
+    found[:] = values if len(found) else []
+    return found
+
+
+@take_rows.register(Shards)
+def _(X: Shards, idx: Any) -> Any:
+    idx = as_index(idx, len(X))
+    return X[idx] if isinstance(idx, int) else X._part(idx)
+
+
+@read_rows.register(Shards)
+def _(X: Shards, idx: Any) -> NDArray:
+    return X[idx]
+
+
+@in_memory.register(Shards)
+def _(X: Shards) -> NDArray:
+    return np.asarray(X)
+
+
+@row_blocks.register(Shards)
+def _(X: Shards, size: int) -> Iterator[tuple[slice, NDArray]]:
+    for rows in slices(len(X), size):
+        yield rows, X._read(X._at(rows))
+
+
+@row_keys.register(Shards)
+def _(X: Shards) -> list[bytes]:
+    size = max(1, _BLOCK_VALUES // max(1, math.prod(X.shape[1:])))
+    return [key for _, block in row_blocks(X, size) for key in numeric_keys(block)]
