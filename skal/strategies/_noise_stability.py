@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..base import Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._arrays import blocks
+from ._parts._pieces import piece_of
 
 __all__ = ["NoiseStability", "noise_stability_sampling"]
 
@@ -105,9 +106,9 @@ class NoiseStability(QueryStrategy):
         self.random_state = random_state
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-        first = pool.part(np.arange(1))
-        first.require("proba", by="NoiseStability")
-        width = self.n_samples * first.proba.shape[1]
+        with piece_of(pool, np.arange(1)) as first:
+            first.require("proba", by="NoiseStability")
+            width = self.n_samples * first.proba.shape[1]
         # The generator itself for the first rows, and for all others a copy of it as it was: the same noise for all.
         start = copy.deepcopy(rng)
         generators = chain([rng], (copy.deepcopy(start) for _ in count()))
@@ -117,7 +118,8 @@ class NoiseStability(QueryStrategy):
                 return self._deviations(pool, next(generators))
             vectors = np.empty((len(idx), width), dtype=np.float32)
             for rows in blocks(len(idx), _ROWS):
-                vectors[rows] = self._deviations(pool.part(idx[rows]), next(generators))
+                with piece_of(pool, idx[rows]) as part:
+                    vectors[rows] = self._deviations(part, next(generators))
             return vectors
 
         return _farthest_first(vectors_of, len(pool), max(1, _HELD // (4 * width)), n_instances, rng)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..base import HasMethods, Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._random import sklearn_seed
+from ._parts._pieces import piece_of
 from ._parts._stages import StagedStrategy
 
 __all__ = ["Partitioned", "partitioned_sampling"]
@@ -117,8 +118,8 @@ class Partitioned(StagedStrategy):
 
         def choose(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
             # One seed in all parts: what is drawn, such as noise, is the same, and what is kept is found again.
-            part = pool if len(rows) == len(pool) else pool.part(rows)
-            chosen, scores = self._ask("strategy", part, n_instances, np.random.default_rng(seed))
+            with piece_of(pool, rows) as part:
+                chosen, scores = self._ask("strategy", part, n_instances, np.random.default_rng(seed))
             return rows[chosen], scores
 
         parts = np.array_split(shuffled, min(self.n_parts, len(pool)))

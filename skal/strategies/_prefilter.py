@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..base import HasMethods, Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
+from ._parts._pieces import piece_of
 from ._parts._stages import StagedStrategy
 
 __all__ = ["Prefilter", "prefilter_sampling"]
@@ -104,8 +105,8 @@ class Prefilter(StagedStrategy):
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         candidates = self._candidates(pool, rng)
-        part = pool if len(candidates) == len(pool) else pool.part(candidates)
-        chosen, scores = self._ask("strategy", part, n_instances, rng)
+        with piece_of(pool, candidates) as part:
+            chosen, scores = self._ask("strategy", part, n_instances, rng)
         return candidates[chosen], scores
 
     def _candidates(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.int64]:
