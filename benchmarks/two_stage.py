@@ -9,20 +9,20 @@ queried. The coverage radius is the largest Euclidean distance of a sample to th
 labelled, which is what CoreSet makes small; the mean distance is beside it.
 
 Exact CoreSet, Partitioned with 4, 16 and 64 parts, Prefilter with 5,000 candidates by chance and by MarginSampling, and
-random samples as the floor, all in one run: each query is a process of its own, and all are repeated with other labels
-and, of the made-up data, other data. Processor seconds of the query, peak memory beyond what was resident before it,
-both also as a ratio to exact CoreSet of the same repetition. Summaries are means with the smallest and the largest of
-the repetitions. Run it with OMP_NUM_THREADS=1 for one thread. Linux only.
+random samples as the floor, all in one run, repeated with other labels and, of the made-up data, other data. Processor
+seconds of the query, and the peak of what Python and NumPy allocate in it (the pool itself is not counted), both also
+as a ratio to exact CoreSet of the same repetition. Summaries are means with the smallest and the largest of the
+repetitions. Run it with OMP_NUM_THREADS=1 for one thread.
 """
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import statistics
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -76,32 +76,19 @@ def read_idx(path):
     return np.frombuffer(raw, dtype=np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
 
 
-def memory(field):
-    """MiB of this process: VmRSS is what is resident now, VmHWM the peak."""
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith(field)) / 1024
-
-
-def measure(make, seed, clf, pool, labeled, y, answers):
-    """In a process of its own."""
+def measured(make, seed, clf, pool, labeled, y):
+    """Processor time of a query, and in a second, equal one the peak of what Python and NumPy allocate."""
     arguments = {"X_training": labeled, "y_training": y}
     make(seed).select(clf, pool[: 2 * BATCH], BATCH, **arguments)
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # the peak starts again from the present size
-    before, start = memory("VmRSS"), time.process_time()
+    start = time.process_time()
     chosen, _ = make(seed).select(clf, pool, BATCH, **arguments)
     cpu = time.process_time() - start
-    answers.put({"cpu_seconds": cpu, "extra_mib": memory("VmHWM") - before, "chosen": chosen.tolist()})
-
-
-def measured(*arguments):
-    context = multiprocessing.get_context("fork")
-    answers = context.Queue()
-    process = context.Process(target=measure, args=(*arguments, answers))
-    process.start()
-    answer = answers.get()
-    process.join()
-    return answer
+    tracemalloc.start()
+    again, _ = make(seed).select(clf, pool, BATCH, **arguments)
+    peak = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.stop()
+    assert np.array_equal(chosen, again)
+    return {"cpu_seconds": cpu, "peak_mib": peak, "chosen": chosen}
 
 
 def repetition(X, y, seed):
@@ -123,7 +110,7 @@ def repetition(X, y, seed):
         row = {"seed": seed, "strategy": name, "radius": float(nearest.max()), "mean_distance": float(nearest.mean())}
         row |= answer
         exact = rows[0] if rows else row
-        for key in ("radius", "mean_distance", "cpu_seconds", "extra_mib"):
+        for key in ("radius", "mean_distance", "cpu_seconds", "peak_mib"):
             row[f"{key}_ratio"] = row[key] / exact[key]
         rows.append(row)
         print(json.dumps(rounded(row)), flush=True)
@@ -141,10 +128,7 @@ def summary(rows):
         own = [row for row in rows if row["strategy"] == name]
         figures = [key for key in own[0] if key not in ("seed", "strategy")]
         found[name] = {
-            key: [
-                float(f"{of([row[key] for row in own]):.4g}")
-                for of in (statistics.fmean, min, max)
-            ]
+            key: [float(f"{of([row[key] for row in own]):.4g}") for of in (statistics.fmean, min, max)]
             for key in figures
         }
     return found

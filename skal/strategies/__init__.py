@@ -21,8 +21,8 @@ from ._kmeans_sampling import KMeansSampling, kmeans_sampling
 from ._least_confidence import LeastConfidence, least_confidence_sampling
 from ._margin_sampling import MarginSampling, margin_sampling
 from ._noise_stability import NoiseStability, noise_stability_sampling
-from ._parts._sub_pools import cluster_distance_difference, sub_pool_bounds
 from ._partitioned import Partitioned, partitioned_sampling
+from ._parts._sub_pools import cluster_distance_difference, sub_pool_bounds
 from ._patra_bruzzone import PatraBruzzone, patra_bruzzone_sampling
 from ._prefilter import Prefilter, prefilter_sampling
 from ._prob_cover import ProbCover, prob_cover_sampling

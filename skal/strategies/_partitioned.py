@@ -62,9 +62,9 @@ class Partitioned(StagedStrategy):
     labels, samples are random; a strategy that needs embeddings alone chooses by those of the whole pool, which are
     then held.
 
-    Time: that of `strategy` on `n_parts` pools of n / `n_parts` samples and on one of m = `n_parts` * `n_instances`, and
-    passes of the model over n + m samples. Memory: what `strategy` needs for the larger of a part and the m of the
-    second round, and a copy of these rows; about sqrt(n / `n_instances`) parts need the least.
+    Time: that of `strategy` on `n_parts` pools of n / `n_parts` samples and on one of m = `n_parts` `n_instances`
+    samples, and passes of the model over n + m samples. Memory: what `strategy` needs for a part or for the m of the
+    second round, whichever is larger, and a copy of their rows: least with about sqrt(n / `n_instances`) parts.
 
     References
     ----------

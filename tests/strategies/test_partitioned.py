@@ -252,19 +252,29 @@ class Counting(BaseEstimator):
         return np.asarray(X)
 
 
-def test_no_more_than_a_part_or_the_union_is_embedded_at_once(data):
+class Watched(CoreSet):
+    """Leaves the views that it has had in the class's list."""
+
+    views: ClassVar = []
+
+    def _query(self, pool, n_instances, rng):
+        self.views.append(pool)
+        return super()._query(pool, n_instances, rng)
+
+
+@pytest.mark.parametrize(("n_parts", "n_instances", "largest"), [(5, 2, 20), (20, 2, 40), (7, 3, 21)])
+def test_no_more_than_a_part_or_the_union_is_embedded_at_once(n_parts, n_instances, largest, data):
     X, y, pool, _ = data
-    for n_parts, n_instances, largest in ((5, 2, 20), (20, 2, 40), (7, 3, 21)):
-        log = []
-        strategy = Partitioned(CoreSet(), n_parts=n_parts, random_state=0)
-        views = []
-        strategy.strategy._query = lambda view, *args, ask=strategy.strategy._query: views.append(view) or ask(view, *args)
-        strategy.select(Counting(log), pool, n_instances, X_training=X, y_training=y % 2)
-        assert {name for name, _ in log} == {"embeddings"}
-        sizes = [n for _, n in log]
-        assert max(sizes) == largest
-        assert sum(sizes) == 100 + n_parts * n_instances + 20, "the labelled data are embedded once for all parts"
-        assert not views[0].whole._found, "nothing of the model's is kept for the whole pool"
+    log = []
+    Watched.views.clear()
+    strategy = Partitioned(Watched(), n_parts=n_parts, random_state=0)
+    strategy.select(Counting(log), pool, n_instances, X_training=X, y_training=y % 2)
+    assert {name for name, _ in log} == {"embeddings"}
+    sizes = [n for _, n in log]
+    assert max(sizes) == largest
+    assert sum(sizes) == 100 + n_parts * n_instances + 20, "the labelled data are embedded once for all parts"
+    assert len(Watched.views) == n_parts + 1
+    assert not Watched.views[0].whole._found, "nothing of the model's is kept for the whole pool"
 
 
 class Living(QueryStrategy):
@@ -439,11 +449,12 @@ def test_more_instances_than_samples(learner, data):
         strategy.select(learner, data[2][:7], 8)
 
 
-def test_what_is_missing_is_told_before_anything_is_run(data):
+@pytest.mark.parametrize("strategy", [BADGE(), UFFM(BADGE()), Prefilter(BADGE(), n_candidates=5)], ids=str)
+def test_what_is_missing_is_told_before_anything_is_run(strategy, data):
+    X, y, pool, _ = data
     log = []
-    for strategy, asker in ((BADGE(), "BADGE"), (UFFM(BADGE()), "UFFM"), (Prefilter(BADGE(), n_candidates=5), "Prefil")):
-        with pytest.raises(PoolCapabilityError, match=f"{asker}.* needs"):
-            Partitioned(strategy, n_parts=3).select(Counting(log), data[2], 2, X_training=data[0], y_training=data[1] % 2)
+    with pytest.raises(PoolCapabilityError, match=f"{type(strategy).__name__} needs"):
+        Partitioned(strategy, n_parts=3).select(Counting(log), pool, 2, X_training=X, y_training=y % 2)
     assert log == []
 
 
@@ -469,7 +480,6 @@ def test_parameters_of_the_strategy_are_searched_and_overridden(learner, data):
 
 
 def test_in_a_grid_search(data):
-    X, y, _, _ = data
     loop = ActiveLearningClassifier(
         LogisticRegression(max_iter=500),
         Partitioned(DECERN(), n_parts=2),
@@ -543,4 +553,3 @@ def test_detectors():
 )
 def test_keeps_the_rules(strategy, n_parts):
     check_strategy(Partitioned(strategy, n_parts=n_parts))
-
