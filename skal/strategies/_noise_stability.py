@@ -163,6 +163,7 @@ def _farthest_first(
                 break
             # The largest bounds, and of equal ones the oldest.
             held = np.sort(np.lexsort((seen, -bounds))[:n_held])
+            del vectors  # before the next are made
             vectors = vectors_of(held)
             centers = centers or [np.zeros(vectors.shape[1], dtype=np.float32)]
         pick = int(rng.choice(farthest))
