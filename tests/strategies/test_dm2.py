@@ -21,6 +21,7 @@ from skal.learners import ActiveLearner
 from skal.models import EmbeddingModel, register_model
 from skal.nets import DeepClassifier
 from skal.pool import view_pool
+from skal.rows import read_rows
 from skal.strategies import DM2, LeastConfidence, _dm2
 
 # PAPERS 4.5: features, raw inputs and a linear model of three classes.
@@ -403,3 +404,18 @@ def test_datasets_of_other_things_are_refused(samples, message, net):
     words = "DM2 computes with raw samples, which must be arrays or tensors of numbers, all of one shape. "
     with pytest.raises(TypeError, match=words + message):
         DM2().select(net[0], Reads(samples), 2)
+
+
+def test_no_more_than_a_block_is_read_at_once(net, monkeypatch):
+    clf, X = net
+    sizes = []
+
+    def read(X, rows):
+        samples = read_rows(X, rows)
+        sizes.append(len(samples))
+        return samples
+
+    monkeypatch.setattr(_dm2, "read_rows", read)
+    monkeypatch.setattr(_dm2, "_BLOCK", 8 * 12 * 7)
+    DM2().score_samples(clf, Reads(X))
+    assert max(sizes) == 7

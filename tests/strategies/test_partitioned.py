@@ -18,7 +18,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from torch import nn
 from torch.utils.data import Dataset
@@ -275,6 +275,21 @@ def test_no_more_than_a_part_or_the_union_is_embedded_at_once(n_parts, n_instanc
     assert sum(sizes) == 100 + n_parts * n_instances + 20, "the labelled data are embedded once for all parts"
     assert len(Watched.views) == n_parts + 1
     assert not Watched.views[0].whole._found, "nothing of the model's is kept for the whole pool"
+
+
+def test_transformers_see_one_part_at_a_time(data):
+    X, y, pool, _ = data
+    sizes = []
+
+    def half(rows):
+        sizes.append(len(rows))
+        return rows / 2
+
+    model = make_pipeline(FunctionTransformer(half), LogisticRegression(max_iter=500)).fit(X, y)
+    sizes.clear()
+    Partitioned(CoreSet(), n_parts=5).select(model, pool, 3, X_training=X, y_training=y)
+    assert max(sizes) == 20
+    assert sum(sizes) == 100 + 15 + 20
 
 
 class Living(QueryStrategy):
