@@ -67,8 +67,8 @@ class NoiseStability(QueryStrategy):
     Time: K passes over the pool, and O(n K n_classes) for each pick. Memory: O(n), the picks' vectors of K n_classes
     floats of 4 bytes, and of the others as many as 256 MB take (22,000 at 100 classes and K = 30). In a larger pool the
     vectors of the samples that may still be the farthest are made again, from the same noise, when their turn comes:
-    the answer is the same, and costs K passes over about as many samples as lie farther from the origin than the
-    last pick from all others, several times where these are more than are held.
+    the answer is the same, but for rounding, and costs K passes over about as many samples as lie farther from the
+    origin than the last pick from all others, several times where these are more than are held.
 
     References
     ----------
