@@ -5,8 +5,8 @@
 Two pools of 50,000 samples in 64 dimensions, float32: made-up data in 200 Gaussian clusters of very unequal size, and
 FashionMNIST (its first 50,000 images on their 64 principal components; a reduced data set, and the tables in the data
 folder are too small). 100 random samples, two of each class at least, are labelled, logistic regression is fitted to
-them, and 200 of the others are queried. The coverage radius is the largest Euclidean distance of a sample to the nearest one that is queried or
-labelled, which is what CoreSet makes small; the mean distance is beside it.
+them, and 200 of the others are queried. The coverage radius is the largest Euclidean distance of a sample to the
+nearest one that is queried or labelled, which is what CoreSet makes small; the mean distance is beside it.
 
 Exact CoreSet, Partitioned with 4, 16 and 64 parts, Prefilter with 5,000 candidates by chance and by MarginSampling, and
 random samples as the floor, all in one run, repeated with other labels and, of the made-up data, other data. Processor
