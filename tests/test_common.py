@@ -37,6 +37,8 @@ MAKE = {
     # Without a loop that knows its length; n_clusters for the cold start, where no model knows the classes.
     "BAL": lambda: {"n_rounds": 4, "n_clusters": 3},
     "PT4AL": lambda: {"n_rounds": 4, "pretext": PCA(2, random_state=0)},
+    # As many parts as leave each a few samples; test_partitioned.py has other numbers.
+    "Partitioned": lambda: {"strategy": strategies.MarginSampling(), "n_parts": 4},
     # Both stages; test_prefilter.py has candidates that are fewer than the pool.
     "Prefilter": lambda: {"strategy": strategies.MarginSampling(), "n_candidates": 1000},
 }
@@ -297,7 +299,7 @@ def test_the_lists_are_what_they_were():
     assert MODEL_FREE == ["RandomSampling"]
     assert OWN_COLD_START == ["BAL", "PT4AL", "RandomSampling"]
     assert set(ALL) - set(CLASSES) == {"DetectionEntropy", "DetectionLeastConfidence", "DetectionMargin"}
-    assert [name for name in ALL if not getattr(strategies, name).one_pass] == ["DM2", "Prefilter"]
+    assert [name for name in ALL if not getattr(strategies, name).one_pass] == ["DM2", "Partitioned", "Prefilter"]
 
 
 def test_every_name_is_exported_and_sorted():

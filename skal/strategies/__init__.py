@@ -21,6 +21,7 @@ from ._kmeans_sampling import KMeansSampling, kmeans_sampling
 from ._least_confidence import LeastConfidence, least_confidence_sampling
 from ._margin_sampling import MarginSampling, margin_sampling
 from ._noise_stability import NoiseStability, noise_stability_sampling
+from ._partitioned import Partitioned, partitioned_sampling
 from ._parts._sub_pools import cluster_distance_difference, sub_pool_bounds
 from ._patra_bruzzone import PatraBruzzone, patra_bruzzone_sampling
 from ._prefilter import Prefilter, prefilter_sampling
@@ -52,6 +53,7 @@ __all__ = [
     "LeastConfidence",
     "MarginSampling",
     "NoiseStability",
+    "Partitioned",
     "PatraBruzzone",
     "Prefilter",
     "ProbCover",
@@ -77,6 +79,7 @@ __all__ = [
     "least_confidence_sampling",
     "margin_sampling",
     "noise_stability_sampling",
+    "partitioned_sampling",
     "patra_bruzzone_sampling",
     "prefilter_sampling",
     "prob_cover_sampling",
@@ -104,7 +107,7 @@ def usable_with(model: Any) -> list[str]:
     list of str
         Class names, sorted. What the strategies need of the labelled data counts as given, but for a committee, which
         has none. Strategies with parameters of their own choice (`UFFM` around a detector's strategy, say) count with
-        their defaults, and `Prefilter` with none of the strategies that it is given.
+        their defaults, and `Prefilter` and `Partitioned` with none of the strategies that they are given.
 
     Notes
     -----
@@ -117,7 +120,7 @@ def usable_with(model: Any) -> list[str]:
     >>> from sklearn.svm import SVC
     >>> from skal.strategies import usable_with
     >>> usable_with(SVC())
-    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'Prefilter', 'ProbCover', 'RandomSampling', 'TypiClust']
+    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'Partitioned', 'Prefilter', 'ProbCover', 'RandomSampling', 'TypiClust']
     """
     known = model if isinstance(model, Model) else Unwrapped(model).model
 

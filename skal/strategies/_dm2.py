@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
 from ..pool import PoolView
-from ..rows import as_dense, check_finite, like, working_dtype
+from ..rows import as_dense, check_finite, like, read_rows, working_dtype
 from ..utils._arrays import blocks, l2_normalize
+from ..utils._validation import kind_of
 from ._parts._neighbors import Metric, Search, nearest_neighbors
 
 __all__ = ["DM2", "dm2_sampling"]
 
 _BLOCK = 32 * 2**20  # bytes of mixtures that are held at once
+_ROWS = 4096  # samples that the model is shown at once for their embeddings
 
 
 class DM2(ScoringStrategy):
@@ -55,7 +57,7 @@ class DM2(ScoringStrategy):
     Raises
     ------
     TypeError
-        A pool that cannot be averaged: sparse, text, token ids, dicts of inputs, datasets.
+        A pool that cannot be averaged: sparse, text, token ids, dicts of inputs, samples of different shapes.
     ImportError
         ``search="approximate"`` without faiss.
 
@@ -82,8 +84,13 @@ class DM2(ScoringStrategy):
     and nothing else. Its defaults for n, lambda and alpha are not legible in the text at hand; those here are ours. A
     zero embedding stays zero; a pool of one sample is scored unmixed.
 
+    Raw samples are read in blocks: a Dataset or a memory map is never held, and each of its samples is read about
+    `n_neighbors` + 2 times (three times with "mixup"), so that random augmentation mixes other images than those that
+    were embedded.
+
     Time: a second pass of the model over the pool, and O(n^2 d) in matrix products plus O(n n_candidates d) for the
-    neighbours. Memory: O(n k) and blocks of 64 MB; mixtures are made and scored 32 MB at a time.
+    neighbours. Memory: the embeddings of unit length and a float32 copy of them, O(n k), and blocks of 64 MB; mixtures
+    are made and scored 32 MB at a time.
 
     References
     ----------
@@ -138,23 +145,24 @@ class DM2(ScoringStrategy):
         self.random_state = random_state
 
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.float64]:
-        X = as_dense(pool.X, self.__name__)
-        if X.dtype.kind in "iub" and pool.model.reads_tokens:
+        first = _read(pool.X, np.arange(1))
+        if first.dtype.kind in "iub" and pool.model.reads_tokens:
             raise TypeError(
                 f"DM2 mixes samples, and {pool.model_name} reads integers as tokens (nn.Embedding), of which a mixture "
                 "means nothing: use a strategy that does not mix its input."
             )
-        n = len(X)
+        n, scores = len(pool), np.empty(len(pool))
         weights = self._weights(n, rng)
         if n == 1 or np.all(weights == 1):
-            return 1 - pool.proba.max(axis=1).astype(np.float64)
+            for rows, outputs in pool.iter_outputs(("proba",), _ROWS):
+                scores[rows] = _doubt(outputs.proba)
+            return scores
         neighbors = self._neighbors(pool)
         if self.mixing == "mixup":
             neighbors = neighbors[np.arange(n), rng.integers(neighbors.shape[1], size=n)][:, None]
-        scores = np.empty(n)
-        for rows in blocks(n, _BLOCK // max(1, 8 * X[0].size)):
-            mixed = _mix(X, rows, neighbors[rows], weights[rows])
-            scores[rows] = 1 - pool.predict_proba(like(pool.X, mixed)).max(axis=1).astype(np.float64)
+        for rows in blocks(n, _BLOCK // max(1, 8 * first.size)):
+            mixed = _mix(pool.X, rows, neighbors[rows], weights[rows])
+            scores[rows] = _doubt(pool.predict_proba(like(pool.X, mixed)))
         return scores
 
     def _weights(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -165,22 +173,54 @@ class DM2(ScoringStrategy):
 
     def _neighbors(self, pool: PoolView) -> NDArray[np.int64]:
         """The nearest others of each sample, `(n, k)`."""
-        check_finite(pool.embeddings, "The embeddings of the pool")
-        unit = l2_normalize(pool.embeddings)
         k = min(self.n_neighbors, len(pool) - 1)
+        unit = _unit_embeddings(pool)
         found = nearest_neighbors(unit, k, metric=self.metric, n_candidates=self.n_candidates, search=self.search)
         return found.idx
 
 
-def _mix(X: NDArray, rows: slice, neighbors: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray:
+def _read(X: Any, rows: Any) -> NDArray:
+    """Raw samples `rows` as one array of numbers, of a Dataset read anew."""
+    samples = read_rows(X, rows)
+    try:
+        return as_dense(samples, "DM2")
+    except TypeError:
+        if isinstance(samples, type(X)):
+            raise
+        raise TypeError(
+            "DM2 computes with raw samples, which must be arrays or tensors of numbers, all of one shape. "
+            f"Got a {kind_of(X)} of {kind_of(samples[0])}."
+        ) from None
+
+
+def _doubt(proba: Any) -> NDArray[np.float64]:
+    """One minus the confidence, `(n,)`."""
+    return 1 - np.asarray(proba).max(axis=1).astype(np.float64)
+
+
+def _unit_embeddings(pool: PoolView) -> NDArray:
+    """Embeddings of unit length `(n, d)`; those of the model are held for one block at a time."""
+    unit = np.empty((0, 0))
+    for rows, outputs in pool.iter_outputs(("embeddings",), _ROWS):
+        embeddings = np.asarray(outputs.embeddings)
+        check_finite(embeddings, "The embeddings of the pool")
+        block = l2_normalize(embeddings)
+        if rows.start == 0:
+            unit = np.empty((len(pool), block.shape[1]), dtype=block.dtype)
+        unit[rows] = block
+    return unit
+
+
+def _mix(X: Any, rows: slice, neighbors: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray:
     """Eq. 7 for the samples `rows`; their neighbours one after the other, so that no (rows, k, ...) array exists."""
-    dtype = working_dtype(X)
-    own = weights.astype(dtype).reshape(-1, *[1] * (X.ndim - 1))
-    others = X[neighbors[:, 0]].astype(dtype)
+    samples = _read(X, rows)
+    dtype = working_dtype(samples)
+    own = weights.astype(dtype).reshape(-1, *[1] * (samples.ndim - 1))
+    others = _read(X, neighbors[:, 0]).astype(dtype)
     for column in neighbors.T[1:]:
-        others += X[column]
+        others += _read(X, column)
     others *= (1 - own) / neighbors.shape[1]
-    others += own * X[rows]
+    others += own * samples
     return others
 
 

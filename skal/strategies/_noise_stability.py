@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+from itertools import chain, count
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -11,10 +14,13 @@ from numpy.typing import NDArray
 from ..base import Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._arrays import blocks
+from ._parts._pieces import piece_of
 
 __all__ = ["NoiseStability", "noise_stability_sampling"]
 
 _BLOCK = 250_000  # numbers worked on at once
+_HELD = 256 * 2**20  # bytes of deviations that are held; of larger pools some are made more than once ...
+_ROWS = 1024  # ... for as many samples at once
 
 
 class NoiseStability(QueryStrategy):
@@ -58,8 +64,11 @@ class NoiseStability(QueryStrategy):
     (``Prefilter(NoiseStability(), n_candidates=25_000)`` does the same); frozen weights get no noise; a sample is never
     taken twice where all distances are 0 (ties are broken at random). Deviations are held in float32.
 
-    Time: K passes over the pool, and O(n K n_classes) for each pick. Memory: n K n_classes floats of 4 bytes (600 MB at
-    n = 50,000, 100 classes and K = 30).
+    Time: K passes over the pool, and O(n K n_classes) for each pick. Memory: O(n), the picks' vectors of K n_classes
+    floats of 4 bytes, and of the others as many as 256 MB take (22,000 at 100 classes and K = 30). In a larger pool the
+    vectors of the samples that may still be the farthest are made again, from the same noise, when their turn comes:
+    the answer is the same, but for rounding, and costs K passes over about as many samples as lie farther from the
+    origin than the last pick from all others, several times where these are more than are held.
 
     References
     ----------
@@ -97,27 +106,73 @@ class NoiseStability(QueryStrategy):
         self.random_state = random_state
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
+        with piece_of(pool, np.arange(1)) as first:
+            first.require("proba", by="NoiseStability")
+            width = self.n_samples * first.proba.shape[1]
+        # The generator itself for the first rows, and for all others a copy of it as it was: the same noise for all.
+        start = copy.deepcopy(rng)
+        generators = chain([rng], (copy.deepcopy(start) for _ in count()))
+
+        def vectors_of(idx: NDArray[np.int64]) -> NDArray[np.float32]:
+            if len(idx) == len(pool):
+                return self._deviations(pool, next(generators))
+            vectors = np.empty((len(idx), width), dtype=np.float32)
+            for rows in blocks(len(idx), _ROWS):
+                with piece_of(pool, idx[rows]) as part:
+                    vectors[rows] = self._deviations(part, next(generators))
+            return vectors
+
+        return _farthest_first(vectors_of, len(pool), max(1, _HELD // (4 * width)), n_instances, rng)
+
+    def _deviations(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.float32]:
+        """The vectors v, `(n, n_samples * n_classes)`."""
         samples = pool.iter_noisy_samples(self.n_samples, self.noise_scale, rng, by="NoiseStability")
+        pool.require("proba", by="NoiseStability")
         proba = pool.proba
         norms = np.linalg.norm(proba, axis=1, keepdims=True)
         deviations = np.empty((len(proba), self.n_samples, proba.shape[1]), dtype=np.float32)
         for k, noisy in enumerate(samples):
             deviations[:, k] = (noisy - proba) / norms
-        return _farthest_first(deviations.reshape(len(proba), -1), n_instances, rng)
+        return deviations.reshape(len(proba), -1)
 
 
 def _farthest_first(
-    vectors: NDArray[np.float32], n_picks: int, rng: np.random.Generator
+    vectors_of: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    n: int,
+    n_held: int,
+    n_picks: int,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Picks, each farthest from the origin and from those before it, and that distance."""
-    closest = _squared_distances(vectors, np.zeros(vectors.shape[1], dtype=np.float32))
+    """Picks, each farthest from the origin and from those before it, and that distance.
+
+    Of the `n` vectors, which `vectors_of` makes of positions, `n_held` are held at once. A distance to some of the
+    centres is a bound of that to all: vectors are made again only where a bound says that they may be the farthest.
+    """
+    n_held = min(n_held, n)
+    bounds, seen = np.full(n, np.inf), np.zeros(n, dtype=np.int64)  # squared distances to the first `seen` centres
+    centers: list[NDArray[np.float32]] = []
+    held, vectors = np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.float32)
     picks, distances = np.empty(n_picks, dtype=np.int64), np.empty(n_picks)
     for i in range(n_picks):
-        pick = int(rng.choice(np.flatnonzero(closest == closest.max())))
-        picks[i], distances[i] = pick, np.sqrt(closest[pick])
+        while True:
+            for center in centers[seen[held].min(initial=len(centers)) :]:
+                bounds[held] = np.minimum(bounds[held], _squared_distances(vectors, center))
+            seen[held] = len(centers)
+            farthest = np.flatnonzero(bounds == bounds.max())
+            if centers and (seen[farthest] == len(centers)).all():
+                break
+            # The largest bounds, and of equal ones the oldest.
+            held = np.sort(np.lexsort((seen, -bounds))[:n_held])
+            del vectors  # before the next are made
+            vectors = vectors_of(held)
+            centers = centers or [np.zeros(vectors.shape[1], dtype=np.float32)]
+        pick = int(rng.choice(farthest))
+        picks[i], distances[i] = pick, np.sqrt(bounds[pick])
+        bounds[pick] = -1
         if i + 1 < n_picks:
-            np.minimum(closest, _squared_distances(vectors, vectors[pick]), out=closest)
-            closest[picks[: i + 1]] = -1
+            place = np.searchsorted(held, pick)
+            is_held = place < len(held) and held[place] == pick
+            centers.append(vectors[place].copy() if is_held else vectors_of(picks[i : i + 1])[0])
     return picks, distances
 
 

@@ -9,19 +9,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import HasMethods, Interval, QueryStrategy, StrOptions, make_query_function, requirement
+from ..base import HasMethods, Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
-from ._parts._thinning import most_uncertain, strategy_of
+from ._parts._pieces import piece_of
+from ._parts._stages import StagedStrategy
 
 __all__ = ["Prefilter", "prefilter_sampling"]
 
 
-def _needs(prefilter: Any) -> tuple[str, ...]:
-    """What both stages need."""
-    return tuple(dict.fromkeys(member for stage in prefilter._stages() for member in stage.requires))
-
-
-class Prefilter(QueryStrategy):
+class Prefilter(StagedStrategy):
     """What a strategy queries among candidates that a cheaper one, or chance, has chosen from the pool.
 
     It makes expensive strategies possible in large pools, and repeats protocols that draw a random part of the pool
@@ -83,9 +79,7 @@ class Prefilter(QueryStrategy):
         "n_candidates": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
-    requires = requirement((), _needs)
-    # `first` and `strategy` are two.
-    one_pass = False
+    _stage_params = ("first", "strategy")
 
     def __init__(
         self,
@@ -100,10 +94,6 @@ class Prefilter(QueryStrategy):
         self.n_candidates = n_candidates
         self.random_state = random_state
 
-    def _stages(self) -> list[QueryStrategy]:
-        """The strategies of both stages; what else there is tells nothing of itself."""
-        return [stage for given in (self.first, self.strategy) if (stage := strategy_of(given)) is not None]
-
     def _check_n_instances(self, n_instances: Any, n_pool: int) -> int:
         n_instances = super()._check_n_instances(n_instances, n_pool)
         if n_instances > self.n_candidates:
@@ -113,18 +103,10 @@ class Prefilter(QueryStrategy):
             )
         return n_instances
 
-    def _require(self, pool: PoolView) -> None:
-        # Each stage wants what it reads of its own view, and checks the rows that it is shown.
-        for stage in self._stages():
-            pool.check_offers(*stage.requires, by=str(stage.__name__))
-
-    def _check_rows(self, pool: PoolView) -> None:
-        """Left to the stages, each of which checks the rows that it is shown."""
-
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         candidates = self._candidates(pool, rng)
-        part = pool if len(candidates) == len(pool) else pool.part(candidates)
-        chosen, scores = self._ask(self.strategy, part, n_instances, rng, "strategy")
+        with piece_of(pool, candidates) as part:
+            chosen, scores = self._ask("strategy", part, n_instances, rng)
         return candidates[chosen], scores
 
     def _candidates(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -133,10 +115,7 @@ class Prefilter(QueryStrategy):
             return np.arange(len(pool))
         if isinstance(self.first, str):
             return np.sort(rng.choice(len(pool), size=self.n_candidates, replace=False))
-        return np.sort(self._ask(self.first, pool, self.n_candidates, rng, "first")[0])
-
-    def _ask(self, stage: Any, pool: PoolView, n: int, rng: np.random.Generator, parameter: str) -> Any:
-        return most_uncertain(stage, pool, n, rng, "Prefilter", parameter=parameter, random_state=self.random_state)
+        return np.sort(self._ask("first", pool, self.n_candidates, rng)[0])
 
 
 prefilter_sampling = make_query_function(Prefilter, "prefilter_sampling")

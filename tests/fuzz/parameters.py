@@ -31,6 +31,7 @@ LIGHT = {
     "BayesianEntropy": {"n_samples": 3},
     "NoiseStability": {"n_samples": 3},
     "PT4AL": {"n_rounds": 4, "pretext": PCA(1)},
+    "Partitioned": {"strategy": strategies.MarginSampling(), "n_parts": 3},
     "Prefilter": {"strategy": strategies.MarginSampling(), "n_candidates": 5},
     "QueryByCommittee": {"n_members": 2},
 }

@@ -15,11 +15,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import nn
+from torch.utils.data import Dataset, Subset, TensorDataset
 
 from skal.learners import ActiveLearner
 from skal.models import EmbeddingModel, register_model
 from skal.nets import DeepClassifier
 from skal.pool import view_pool
+from skal.rows import read_rows
 from skal.strategies import DM2, LeastConfidence, _dm2
 
 # PAPERS 4.5: features, raw inputs and a linear model of three classes.
@@ -305,3 +307,115 @@ def test_fewer_candidates_change_little(digits):
     clf, X = digits
     exact, fast = (DM2(n_candidates=m)._neighbors(_pool(clf, X)) for m in (None, 60))
     assert np.mean([len(np.intersect1d(a, b)) / 5 for a, b in zip(exact, fast)]) > 0.99
+
+
+# -- pools that are read when they are asked for -----------------------------------------------------------------------
+
+
+class Reads(Dataset):
+    """Samples that count how often each is read; pairs with a label, where there are `labels`."""
+
+    def __init__(self, X, labels=None):
+        self.X, self.labels, self.counts = X, labels, np.zeros(len(X), dtype=int)
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, i):
+        self.counts[i] += 1
+        return self.X[i] if self.labels is None else (self.X[i], self.labels[i])
+
+
+@pytest.fixture(scope="module")
+def net():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 1, 3, 4)).astype(np.float32)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Tanh(), nn.Linear(5, 3))
+    return DeepClassifier(module, max_epochs=3, lr=0.1, random_state=0).fit(X[:20], np.arange(20) % 3), X[20:]
+
+
+@pytest.mark.parametrize("mixing", ["mean", "mixup"])
+@pytest.mark.parametrize(
+    "kind", ["arrays", "tensors", "pairs", "Subset", "TensorDataset", "list of tensors", "memory map"]
+)
+def test_any_container_equals_the_array(kind, mixing, net, tmp_path, monkeypatch):
+    monkeypatch.setattr(_dm2, "_BLOCK", 8 * 12 * 7)
+    clf, X = net
+    strategy = DM2(mixing=mixing, n_neighbors=3, random_state=0)
+    expected = strategy.select(clf, X, 9)
+    tensors = torch.from_numpy(X)
+    if kind == "memory map":
+        np.save(tmp_path / "pool.npy", X)
+    pool = {
+        "arrays": lambda: Reads(X),
+        "tensors": lambda: Reads(tensors),
+        "pairs": lambda: Reads(X, np.arange(len(X))),
+        "Subset": lambda: Subset(Reads(np.concatenate([X[:5] + 9, X])), range(5, 5 + len(X))),
+        "TensorDataset": lambda: TensorDataset(tensors),
+        "list of tensors": lambda: list(tensors),
+        "memory map": lambda: np.load(tmp_path / "pool.npy", mmap_mode="r"),
+    }[kind]()
+    found = strategy.select(clf, pool, 9)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-6)
+
+
+@pytest.mark.parametrize(("mixing", "others"), [("mean", 3), ("mixup", 1)])
+def test_how_often_a_dataset_is_read(mixing, others, net):
+    """Once to be embedded, once as itself, and as often as it is a neighbour; the first once more to see what it is."""
+    clf, X = net
+    pool = Reads(X)
+    DM2(mixing=mixing, n_neighbors=3, random_state=0).score_samples(clf, pool)
+    assert pool.counts.sum() == (2 + others) * len(X) + 1
+    assert pool.counts.min() >= 2
+
+
+def test_weight_one_reads_a_dataset_once(net):
+    clf, X = net
+    pool = Reads(X)
+    scores = DM2(mixing_weight=1.0).score_samples(clf, pool)
+    np.testing.assert_allclose(scores, LeastConfidence().score_samples(clf, X), atol=1e-6)
+    assert pool.counts.sum() == len(X) + 1
+
+
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_embeddings_in_blocks_equal_the_whole(n, net, monkeypatch):
+    monkeypatch.setattr(_dm2, "_ROWS", n)
+    clf, X = net
+    pool, shown = _pool(clf, X), []
+    monkeypatch.setattr(pool, "_pass", lambda X, want, run=pool._pass: shown.append((len(X), want)) or run(X, want))
+    unit = _dm2._unit_embeddings(pool)
+    expected = _pool(clf, X).embeddings
+    np.testing.assert_allclose(unit, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-6)
+    assert unit.dtype == expected.dtype
+    assert {tuple(want) for _, want in shown} == {("embeddings",)}
+    assert max(size for size, _ in shown) == n
+    assert not pool._found, "nothing of the model's is kept"
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ([{"a": np.zeros(12, "f4")}] * 40, "Got a Reads of dict."),
+        (["a text"] * 40, "Got a Reads of str."),
+    ],
+)
+def test_datasets_of_other_things_are_refused(samples, message, net):
+    words = "DM2 computes with raw samples, which must be arrays or tensors of numbers, all of one shape. "
+    with pytest.raises(TypeError, match=words + message):
+        DM2().select(net[0], Reads(samples), 2)
+
+
+def test_no_more_than_a_block_is_read_at_once(net, monkeypatch):
+    clf, X = net
+    sizes = []
+
+    def read(X, rows):
+        samples = read_rows(X, rows)
+        sizes.append(len(samples))
+        return samples
+
+    monkeypatch.setattr(_dm2, "read_rows", read)
+    monkeypatch.setattr(_dm2, "_BLOCK", 8 * 12 * 7)
+    DM2().score_samples(clf, Reads(X))
+    assert max(sizes) == 7

@@ -9,6 +9,8 @@ from sklearn.datasets import make_blobs
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from skal.exceptions import PoolCapabilityError
@@ -32,6 +34,18 @@ def slow_picks(vectors, n_picks):
         distances.append(best_distance)
         centers.append(vectors[best])
     return picks, distances
+
+
+def picks_of(vectors, n_picks, rng, n_held=10**6, log=None):
+    """The fast picks from vectors that are known, of which `n_held` are held."""
+
+    def vectors_of(idx):
+        assert len(idx) <= max(n_held, 1)
+        if log is not None:
+            log.append(len(idx))
+        return vectors[idx]
+
+    return _farthest_first(vectors_of, len(vectors), n_held, n_picks, rng)
 
 
 def slow_vectors(fitted, pool, n_samples, scale, rng):
@@ -70,7 +84,7 @@ def test_equals_the_slow_loop(data, n_samples, scale, n_classes, monkeypatch):
 def test_picks_by_hand():
     """The longest first; then the opposite one, which is far from the origin and from the first."""
     vectors = np.array([[3.0, 0], [4.0, 0], [-3.5, 0], [0, 1.0], [0, 0]], dtype=np.float32)
-    picks, distances = _farthest_first(vectors, 5, np.random.default_rng(0))
+    picks, distances = picks_of(vectors, 5, np.random.default_rng(0))
     assert picks.tolist() == [1, 2, 0, 3, 4] or picks.tolist() == [1, 2, 3, 0, 4]
     np.testing.assert_allclose(distances, [4, 3.5, 1, 1, 0])
 
@@ -78,10 +92,62 @@ def test_picks_by_hand():
 def test_alike_samples_come_last_and_once():
     rng = np.random.default_rng(0)
     vectors = np.repeat(rng.standard_normal((3, 6)), 5, axis=0).astype(np.float32)
-    picks, distances = _farthest_first(vectors, 15, rng)
+    picks, distances = picks_of(vectors, 15, rng)
     assert sorted(picks.tolist()) == list(range(15))
     assert sorted({int(pick) // 5 for pick in picks[:3]}) == [0, 1, 2]
     np.testing.assert_array_equal(distances[3:], 0)
+
+
+@pytest.mark.parametrize("n_held", [1, 2, 7, 39, 40])
+@pytest.mark.parametrize("kind", ["normal", "alike", "zero", "one norm", "integers"])
+def test_few_that_are_held_give_the_same_picks(kind, n_held):
+    """Ties included, and the same draws: the answer does not know what was held."""
+    rng = np.random.default_rng(1)
+    vectors = {
+        "normal": rng.standard_normal((40, 5)) * rng.exponential(size=(40, 1)),
+        "alike": np.repeat(rng.standard_normal((8, 5)), 5, axis=0),
+        "zero": np.zeros((40, 5)),
+        "one norm": rng.standard_normal((40, 5)),
+        "integers": rng.integers(-1, 2, size=(40, 3)),
+    }[kind].astype(np.float32)
+    if kind == "one norm":
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for n_picks in (1, 10, 40):
+        expected = picks_of(vectors, n_picks, np.random.default_rng(3))
+        found = picks_of(vectors, n_picks, np.random.default_rng(3), n_held)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_allclose(expected[1], slow_picks(vectors, n_picks)[1] if kind == "normal" else expected[1])
+
+
+def test_what_cannot_be_picked_is_made_once():
+    """100 of 10,000 vectors are long: after one round of all, only those are made again."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((10_000, 6)).astype(np.float32) * 0.001
+    vectors[::100] *= 1000
+    log = []
+    picks_of(vectors, 20, rng, n_held=500, log=log)
+    assert sum(log) <= 10_000 + 500 + 20
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, lambda model: make_pipeline(StandardScaler(), model)])
+def test_in_blocks_equals_in_one_piece(data, wrap, monkeypatch):
+    """The same noise for all blocks, few rows at a time, and the same draws afterwards."""
+    X, y, pool = data
+    pool = np.concatenate([pool, pool[:10]])
+    fitted = wrap(LogisticRegression(max_iter=500)).fit(X, y)
+    strategy = NoiseStability(n_samples=4, random_state=5)
+    expected = strategy.select(fitted, pool, 20)
+    sizes = []
+    deviations = NoiseStability._deviations
+    monkeypatch.setattr(
+        NoiseStability, "_deviations", lambda self, part, rng: sizes.append(len(part)) or deviations(self, part, rng)
+    )
+    monkeypatch.setattr("skal.strategies._noise_stability._HELD", 4 * 4 * 4 * 12)
+    monkeypatch.setattr("skal.strategies._noise_stability._ROWS", 5)
+    found = strategy.select(fitted, pool, 20)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5)
+    assert max(sizes) == 5
 
 
 class Net(nn.Module):

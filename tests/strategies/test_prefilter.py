@@ -11,13 +11,18 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from torch import nn
+from torch.utils.data import Dataset
 
-from skal.base import QueryStrategy
+from skal.base import QueryStrategy, requirement
 from skal.exceptions import ColdStartWarning, PoolCapabilityError
 from skal.learners import ActiveLearner
 from skal.meta import ActiveLearningClassifier
 from skal.models import Model
+from skal.nets import DeepClassifier
 from skal.rows import row_keys
 from skal.strategies import (
     BADGE,
@@ -468,3 +473,76 @@ def test_keeps_the_rules_with_few_candidates(check, strategy):
     if check.__name__ in ("check_positions_and_scores", "check_alike"):
         pytest.skip("asks for as many as the whole pool has")
     check(strategy)
+
+
+# -- which rows are read -----------------------------------------------------------------------------------------------
+
+
+class Reads(Dataset):
+    """Samples that count how often each is read."""
+
+    def __init__(self, X):
+        self.X, self.counts = X, np.zeros(len(X), dtype=int)
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, i):
+        self.counts[i] += 1
+        return self.X[i]
+
+
+@pytest.fixture(scope="module")
+def net(data):
+    X, y, pool, _ = data
+    module = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3))
+    net = DeepClassifier(module, max_epochs=2, random_state=0).fit(X.astype(np.float32), y)
+    return net, {"X_training": X.astype(np.float32), "y_training": y}, pool.astype(np.float32)
+
+
+@pytest.mark.parametrize("first", [MarginSampling(random_state=0), EntropySampling(random_state=0), "random"], ids=str)
+@pytest.mark.parametrize("strategy", [CoreSet(random_state=0), BADGE(random_state=0)], ids=str)
+def test_the_first_stage_reads_each_row_once_and_the_second_its_candidates_once(first, strategy, net):
+    model, labeled, pool = net
+    reads = Reads(pool)
+    log = []
+    wrapped = Prefilter(Then(strategy, log=log), first=first, n_candidates=15, random_state=0)
+    idx, _ = wrapped.select(model, reads, 4, **labeled)
+    candidates = np.asarray(log[0].X.indices)
+    expected = np.full(100, 0 if first == "random" else 1)
+    expected[candidates] += 1
+    np.testing.assert_array_equal(reads.counts, expected)
+    assert set(idx.tolist()) <= set(candidates.tolist())
+    assert "X_transformed" not in vars(log[0].whole) or log[0].whole.X_transformed is reads
+
+
+class Then(QueryStrategy):
+    """Another strategy, whose view is left in a list of the test's."""
+
+    def __init__(self, strategy, *, log=None):
+        self.strategy, self.log = strategy, log
+
+    _parameter_constraints: ClassVar = {"strategy": [QueryStrategy], "log": [list]}
+    requires = requirement((), lambda own: own.strategy.requires)
+
+    def _query(self, pool, n_instances, rng):
+        self.log.append(pool)
+        return self.strategy.select(pool, pool.X, n_instances)
+
+
+class Scaler(StandardScaler):
+    """Says of how many rows it is asked."""
+
+    log: ClassVar[list] = []
+
+    def transform(self, X):
+        self.log.append(len(X))
+        return super().transform(X)
+
+
+def test_candidates_by_chance_are_all_that_is_transformed(data):
+    X, y, pool, _ = data
+    model = make_pipeline(Scaler(), LogisticRegression(max_iter=500)).fit(X, y)
+    Scaler.log.clear()
+    Prefilter(CoreSet(), n_candidates=15, random_state=0).select(model, pool, 4, X_training=X, y_training=y)
+    assert sorted(Scaler.log) == [15, 20]

@@ -115,8 +115,11 @@ def _re_ranked(X: torch.Tensor, k: int, metric: Metric, proposals: Iterator[tupl
 
 def _by_products(X: NDArray, m: int) -> Iterator[tuple[slice, torch.Tensor]]:
     """For each block of rows the `m` others nearest by Euclidean distance: the largest x.y - |y|^2 / 2."""
-    unit = torch.from_numpy((X - X.mean(axis=0)).astype(np.float32))
-    offset = -(unit**2).sum(dim=1) / 2
+    mean, unit, offset = X.mean(axis=0), torch.empty(X.shape, dtype=torch.float32), torch.empty(len(X))
+    # In blocks, so that nothing of the size of X is held but `unit`.
+    for rows in blocks(len(X), _GATHER // max(1, X[:1].nbytes)):
+        unit[rows] = torch.from_numpy((X[rows] - mean).astype(np.float32))
+        offset[rows] = -(unit[rows] ** 2).sum(dim=1) / 2
     for rows in blocks(len(X), _BLOCK // (4 * len(X))):
         closeness = torch.addmm(offset, unit[rows], unit.T)
         closeness[torch.arange(len(closeness)), torch.arange(rows.start, rows.stop)] = -torch.inf
