@@ -23,7 +23,7 @@ from skal.exceptions import PoolCapabilityError, SkalError
 from skal.learners import ActiveLearner
 from skal.nets import DeepClassifier
 from skal.pool import view_pool
-from skal.rows import _workers, opener, row_bytes, sendable, take_rows
+from skal.rows import _workers, opener, row_bytes, sendable, take_rows, write_shards
 from skal.strategies import (
     BADGE,
     DECERN,
@@ -92,6 +92,14 @@ def frame(A):
     return pd.DataFrame(A, columns=list("abcdef"))
 
 
+def dask_array(A):
+    return pytest.importorskip("dask.array").from_array(A, chunks=(150, 6))
+
+
+def dask_frame(A):
+    return pytest.importorskip("dask.dataframe").from_pandas(frame(A), npartitions=4)
+
+
 CONTAINERS = {
     "array": lambda A: A,
     "float64": lambda A: A.astype(np.float64),
@@ -100,6 +108,8 @@ CONTAINERS = {
     "coo": sp.coo_matrix,
     "tensor": torch.from_numpy,
     "list": lambda A: A.tolist(),
+    "dask array": dask_array,
+    "dask frame": dask_frame,
 }
 
 
@@ -108,7 +118,7 @@ class TestBlocks:
     @pytest.mark.parametrize("kind", ROWWISE, ids=lambda kind: kind.__name__)
     def test_rowwise_picks_are_those_of_a_plain_loop(self, kind, container):
         pool = CONTAINERS[container](X[POOL])
-        start = frame(X[START]) if container == "frame" else X[START]
+        start = frame(X[START]) if container.endswith("frame") else X[START]
         model = LogisticRegression(max_iter=300).fit(start, Y[START])
         loop = {
             LeastConfidence: lambda p: 1 - max(p),
@@ -116,7 +126,7 @@ class TestBlocks:
             EntropySampling: lambda p: -sum(each * np.log(each) for each in p if each),
             RandomSampling: lambda p: 0.0,
         }[kind]
-        proba = model.predict_proba(frame(X[POOL]) if container == "frame" else X[POOL]).astype(np.float64)
+        proba = model.predict_proba(frame(X[POOL]) if container.endswith("frame") else X[POOL]).astype(np.float64)
         expected = np.array([loop(row.tolist()) for row in proba])
         picks, scores = select(kind(random_state=0), model, pool, block_size=37)
         np.testing.assert_allclose(scores, expected[picks], atol=1e-6)
@@ -197,11 +207,11 @@ class TestBlocks:
     def test_what_is_wrong_is_said_of_which_block(self, container):
         bad = X[POOL].copy()
         bad[432, 3] = np.nan
-        start, pool = (frame(X[START]), frame(bad)) if container == "frame" else (X[START], bad)
+        start, pool = (frame(X[START]), frame(bad)) if container.endswith("frame") else (X[START], bad)
         learner = ActiveLearner(LogisticRegression(max_iter=300), MarginSampling(), start, Y[START])
         view = view_pool(learner, pool)
         view.block_size = 100
-        where = " in the column 'd'" if container == "frame" else ""
+        where = " in the column 'd'" if container.endswith("frame") else ""
         with pytest.raises(ValueError, match=rf"^X contains NaN or infinity{where}, in rows 400 to 499 of the pool\.$"):
             MarginSampling().select(view, pool, 5)
         with pytest.raises(ValueError, match=rf"^X contains NaN or infinity{where}\.$"):
@@ -301,6 +311,11 @@ class TestTravel:
         written[2] = 7
         assert (opener(written)()[2] == 7).all()
 
+    def test_shards_travel_as_their_folder(self, tmp_path):
+        pool = shards(tmp_path)
+        assert len(pickle.dumps(opener(pool))) < 1_000
+        np.testing.assert_array_equal(opener(take_rows(pool, [5, 2]))()[:], X[[45, 42]])
+
     def test_rows_travel_without_the_rest(self):
         tensors = torch.from_numpy(X)
         size = len(pickle.dumps(tensors[:10].clone()))
@@ -327,11 +342,13 @@ class TestWorkers:
     def small(self, monkeypatch):
         monkeypatch.setattr("skal.pool._FEW", 50)
 
-    @pytest.mark.parametrize("container", [*CONTAINERS, "map", "items", "tensors", "dict"])
-    def test_threads_choose_the_same(self, container, models, mapped):
+    @pytest.mark.parametrize("container", [*CONTAINERS, "map", "shards", "items", "tensors", "dict"])
+    def test_threads_choose_the_same(self, container, models, mapped, tmp_path):
         model, pool = models["net"], X[POOL]
         if container == "map":
             pool = mapped
+        elif container == "shards":
+            pool = shards(tmp_path)
         elif container == "items":
             pool = Items(range(40, 700))
         elif container == "tensors":
@@ -342,7 +359,7 @@ class TestWorkers:
         else:
             pool = CONTAINERS[container](pool)
             model = models["linear"]
-            if container == "frame":
+            if container.endswith("frame"):
                 model = LogisticRegression(max_iter=300).fit(frame(X[START]), Y[START])
         whole = select(MarginSampling(random_state=0), model, pool)
         with joblib.parallel_config("threading", n_jobs=2):
@@ -403,6 +420,10 @@ def picks(models, pool):
     }
 
 
+def shards(folder):
+    return write_shards(folder / "shards", [X[40:300], X[300:]])
+
+
 class Kills(BaseEstimator):
     """A model that ends any other process that asks it about one sample."""
 
@@ -425,11 +446,12 @@ class TestProcesses:
     def small(self, monkeypatch):
         monkeypatch.setattr("skal.pool._FEW", 50)
 
-    def test_loky_chooses_the_same(self, models, mapped):
+    def test_loky_chooses_the_same(self, models, mapped, tmp_path):
         expected = picks(models, X[POOL])
         with joblib.parallel_config("loky", n_jobs=2):
             assert picks(models, X[POOL]) == expected
             assert picks(models, mapped) == expected
+            assert picks(models, shards(tmp_path)) == expected
 
     def test_a_killed_worker(self):
         pool = np.arange(800.0)[:, None]
@@ -441,7 +463,7 @@ class TestProcesses:
             learner.estimator.sample = -1.0
             assert len(learner.query(pool, n_instances=3)[0]) == 3
 
-    def test_dask_chooses_the_same(self, models, mapped):
+    def test_dask_chooses_the_same(self, models, mapped, tmp_path):
         distributed = pytest.importorskip("dask.distributed")
         with (
             distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
@@ -450,4 +472,5 @@ class TestProcesses:
         ):
             found = picks(models, X[POOL])
             assert picks(models, mapped) == found
+            assert picks(models, shards(tmp_path)) == found
         assert found == picks(models, X[POOL])

@@ -27,9 +27,10 @@ from ._images import ImageFiles, path_in, wrap_advice
 from ._keys import batch_keys
 from ._labels import check_classes, check_labels, one_column, only_label, plain_labels
 from ._net_input import net_input
-from ._shards import Shards, write_shards
+from ._shards import Shards
 from ._store import FeatureStore
 from ._workers import gather, in_blocks, n_workers
+from ._write_shards import write_shards
 
 __all__ = [
     "FeatureStore",

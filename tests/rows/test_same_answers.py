@@ -54,7 +54,7 @@ def X(request):
 
 @pytest.fixture(params=KINDS)
 def other(request, X, tmp_path, monkeypatch):
-    monkeypatch.setattr("skal.rows._shards._SHARD_BYTES", 40 * 17)
+    monkeypatch.setattr("skal.rows._write_shards._SHARD_BYTES", 40 * 17)
     found = KINDS[request.param](X, tmp_path)
     if request.param == "memmap":
         found[:] = X

@@ -45,7 +45,7 @@ N, PER_SHARD = 53, 10
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     """Shards of ten rows of four float32, the last one of three."""
-    monkeypatch.setattr("skal.rows._shards._SHARD_BYTES", PER_SHARD * 16)
+    monkeypatch.setattr("skal.rows._write_shards._SHARD_BYTES", PER_SHARD * 16)
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_a_pickle_is_a_path(shards, tmp_path, X, monkeypatch):
 
 
 def test_equality_is_of_content(tmp_path, X, shards, monkeypatch):
-    monkeypatch.setattr("skal.rows._shards._SHARD_BYTES", 64)
+    monkeypatch.setattr("skal.rows._write_shards._SHARD_BYTES", 64)
     other = write_shards(tmp_path / "other", [X])
     assert other == shards and len(names(other.folder)) != len(names(shards.folder))
     changed = X.copy()
@@ -378,7 +378,7 @@ def test_a_killed_writer_leaves_no_folder(tmp_path, X):
     code = """
     import sys, time
     import numpy as np
-    import skal.rows._shards as module
+    import skal.rows._write_shards as module
     module._SHARD_BYTES = 160
     def blocks():
         yield np.ones((50, 4))
