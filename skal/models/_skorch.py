@@ -136,8 +136,12 @@ class SkorchModel(Model):
     def opinions(self, X: Any, n: int, rng: np.random.Generator) -> Iterator[NDArray]:
         if not self._dropout:
             raise self.lacks("opinions")
-        X = net_input(X, plain_module(self.estimator))
+        X = self._behind_backbone(net_input(X, plain_module(self.estimator)))
         return (_dropout_proba(self.estimator, self._dropout, X, sklearn_seed(rng)) for _ in range(n))
+
+    def _behind_backbone(self, X: Any) -> Any:
+        """`X`, or what a frozen backbone makes of it: (n, d) float32, for any number of passes through the head."""
+        return self.estimator.get_dataset(X) if getattr(self.estimator, "freeze", None) == "backbone" else X
 
     def perturbed(self, X: Any, n: int, scale: float, rng: np.random.Generator) -> Iterator[NDArray]:
         """Of all parameters named `weight` that training may change; biases stay."""
@@ -147,6 +151,8 @@ class SkorchModel(Model):
         weights = {part for part in parts if isinstance(part, nn.Parameter) and part.requires_grad}
         # In the order of the module, which a set does not keep.
         pairs = [(part, part.detach().clone()) for part in module.parameters() if part in weights]
+        if weights <= set(net_head(twin).parameters()):
+            X = self._behind_backbone(X)
         for _ in range(n):
             with torch.no_grad():
                 for weight, clean in pairs:
