@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -368,11 +368,11 @@ class DeepClassifier(NetPlumbing):
         self._check_X(X)
         return net_outputs(self, X, want)
 
-    def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[Any]:
-        """Outputs by batches, in the order of `X`, whose samples must have the shape of those in `fit`."""
-        self.check_is_fitted()
-        self._check_shape(X)
-        return super().forward_iter(X, training=training, device=device)
+    def get_dataset(self, X: Any, y: Any = None) -> Any:
+        """`X` (and codes `y`) as the dataset that skorch iterates over; without `y`, samples must be as in `fit`."""
+        if y is None:
+            self._check_shape(X)
+        return super().get_dataset(X, y)
 
     def predict_proba(self, X: Any) -> NDArray:
         """Probabilities, (n, n_classes), float32; the columns are `classes_`."""

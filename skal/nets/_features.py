@@ -112,53 +112,92 @@ def backbone_features(
     With `block`, the backbone always sees exactly that many rows (the last ones repeated): matrix products
     round differently for different batch sizes, and a result must not depend on what happens to be stored.
     """
-    if not limit:
-        # Nothing is looked up, so that nothing needs a key.
-        return torch.from_numpy(np.concatenate([_run(backbone, batch, None, block) for batch in batches]))
-    out: list[NDArray] = []
-    since, n, n_found = STORE.clock, 0, 0
-    # Rows that found no place, by their keys.
-    left: dict[bytes, int] = {}
+    runs, found, since = _Runs(backbone, block), False, STORE.clock
+    # Of each row its key, where there is a store: without one, nothing needs a key.
+    keys: list[bytes] = []
+    # Positions and their features; positions that found no place in the store.
+    pieces: list[tuple[NDArray, NDArray]] = []
+    left: list[int] = []
+    # Of each missing key its first position; of each further position, the first one.
+    first: dict[bytes, int] = {}
+    again: dict[int, int] = {}
+
+    def keep(done: list[tuple[NDArray, NDArray]]) -> None:
+        pieces.extend(done)
+        for at, features in done if limit else ():
+            left.extend(at[STORE.put([keys[i] for i in at.tolist()], features, limit)].tolist())
+
+    n = 0
     for batch in batches:
-        keys = batch_keys(prefix, batch)
-        where, stored = STORE.get(keys)
-        # Of each row of the batch, its place in what is stored and, behind that, new.
-        source = np.full(len(keys), -1, dtype=np.int64)
-        source[where] = np.arange(len(where))
-        # one row for each distinct key that is missing
-        missing: dict[bytes, int] = {}
-        for i in np.flatnonzero(source < 0).tolist():
-            missing.setdefault(keys[i], i)
-        parts = [] if stored is None else [stored]
-        if missing:
-            new = _run(backbone, batch, np.array(list(missing.values()), dtype=np.int64), block)
-            new_keys = list(missing)
-            for k in STORE.put(new_keys, new, limit).tolist():
-                left.setdefault(new_keys[k], n + missing[new_keys[k]])
-            number = {key: len(where) + k for k, key in enumerate(new_keys)}
-            for i in np.flatnonzero(source < 0).tolist():
-                source[i] = number[keys[i]]
-            parts.append(new)
-        out.append(np.concatenate(parts)[source])
-        n, n_found = n + len(keys), n_found + len(where)
-    features = np.concatenate(out)
+        at = np.arange(n, n + _size(batch))
+        if limit:
+            keys += batch_keys(prefix, batch)
+            where, stored = STORE.get(keys[n:])
+            if stored is not None:
+                pieces.append((at[where], stored))
+                found = True
+            missing = np.delete(at, where).tolist()
+            again |= {i: first[keys[i]] for i in missing if first.setdefault(keys[i], i) != i}
+            at = np.array([i for i in missing if i not in again], dtype=np.int64)
+        if len(at):
+            keep(runs.add(at, _take(batch, at - n)))
+        n += _size(batch)
+    keep(runs.finish())
+
+    features = np.empty((n, *pieces[0][1].shape[1:]), dtype=pieces[0][1].dtype)
+    for at, values in pieces:
+        features[at] = values
+    features[list(again)] = features[list(again.values())]
     if left:
-        STORE.replace(list(left), features[list(left.values())], limit, since=since, found=n_found > 0)
+        STORE.replace([keys[i] for i in left], features[left], limit, since=since, found=found)
     return torch.from_numpy(features)
 
 
-def _run(backbone: Callable[[Any], torch.Tensor], batch: Any, rows: NDArray | None, block: int | None) -> NDArray:
-    """What the backbone makes of some rows of a batch, None being all; in pieces of `block` rows."""
-    if rows is None:
-        rows = np.arange(len(next(iter(batch.values())) if isinstance(batch, Mapping) else batch))
-    out = []
-    for piece in blocks(len(rows), block or len(rows)):
-        wanted = rows[piece]
-        padded = np.pad(wanted, (0, block - len(wanted)), mode="edge") if block else wanted
-        features = backbone(_take(batch, padded))[: len(wanted)].detach().cpu()
+class _Runs:
+    """Runs a backbone over rows as they come, `block` of them at a time, or as many as come at once."""
+
+    def __init__(self, backbone: Callable[[Any], torch.Tensor], block: int | None) -> None:
+        self._backbone, self._block = backbone, block
+        # What waits for a full block, and its positions.
+        self._rows: Any = None
+        self._at = np.empty(0, dtype=np.int64)
+
+    def add(self, at: NDArray, rows: Any) -> list[tuple[NDArray, NDArray]]:
+        """Take rows of the positions `at`; positions and features of those that were run."""
+        done = []
+        if len(self._at) and _shape(self._rows) != _shape(rows):
+            done = self.finish()
+        self._rows = _joined(self._rows, rows) if len(self._at) else rows
+        self._at = np.concatenate([self._at, at])
+        size = self._block or len(self._at)
+        n = len(self._at) // size * size
+        done += [self._run(np.arange(n)[piece]) for piece in blocks(n, size)]
+        self._rows, self._at = _take(self._rows, np.arange(n, len(self._at))), self._at[n:]
+        return done
+
+    def finish(self) -> list[tuple[NDArray, NDArray]]:
+        """Run what waits."""
+        done = [self._run(np.arange(len(self._at)))] if len(self._at) else []
+        self._rows, self._at = None, self._at[:0]
+        return done
+
+    def _run(self, rows: NDArray) -> tuple[NDArray, NDArray]:
+        padded = np.pad(rows, (0, self._block - len(rows)), mode="edge") if self._block else rows
+        features = self._backbone(_take(self._rows, padded))[: len(rows)].detach().cpu()
         features = features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
-        out.append(features.numpy())
-    return np.concatenate(out)
+        return self._at[rows], features.numpy()
+
+
+def _size(batch: Any) -> int:
+    return len(next(iter(batch.values())) if isinstance(batch, Mapping) else batch)
+
+
+def _shape(batch: Any) -> Any:
+    return {key: value.shape[1:] for key, value in batch.items()} if isinstance(batch, Mapping) else batch.shape[1:]
+
+
+def _joined(a: Any, b: Any) -> Any:
+    return {key: torch.cat([a[key], b[key]]) for key in a} if isinstance(a, Mapping) else torch.cat([a, b])
 
 
 def _take(batch: Any, rows: NDArray) -> Any:

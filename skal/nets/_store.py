@@ -21,7 +21,7 @@ _KEY_BYTES = 160
 # A place is the number of a block and, in so many bits, that of a row in it.
 _BITS = 20
 # A row is out of use where so many times the store, or the scan, was looked up since somebody asked for it.
-_PATIENCE = 2
+_PATIENCE = 4
 # One for all stores, so that what a fork must wait for does not grow with their number.
 _LOCK = short_lock()
 
@@ -93,12 +93,14 @@ class BlockStore:
             return where, out
 
     def put(self, keys: Sequence[bytes], values: NDArray, limit: int) -> NDArray[np.int64]:
-        """Add rows `values` (m, ...) as far as there is free place within `limit` bytes; which found none."""
+        """Add rows `values` (m, ...) as far as there is free place within `limit` bytes; which have found none."""
         with _LOCK:
             # The limit may have shrunk.
             while self.nbytes > limit:
                 self._drop(min(self._blocks, key=lambda number: int(self._blocks[number].used.max())))
-            left = np.array([i for i, key in enumerate(keys) if key not in self._places], dtype=np.int64)
+            # Of equal keys one.
+            new = {key: i for i, key in enumerate(keys) if key not in self._places}
+            left = np.array(list(new.values()), dtype=np.int64)
             while len(left) and (number := self._with_place(values, len(left), limit)) is not None:
                 block = self._blocks[number]
                 now, left = np.split(left, [len(block.values) - len(block.keys)])
@@ -156,7 +158,7 @@ class BlockStore:
         if number is not None and len(self._blocks[number].keys) < len(self._blocks[number].values):
             return number
         # Small at first: a store of a few rows needs no whole block.
-        n = min(max(n_wanted, len(self) // 8), max(1, _BLOCK_BYTES // max(1, values.itemsize * math.prod(values.shape[1:]))))
+        n = min(max(n_wanted, len(self) // 16), max(1, _BLOCK_BYTES // max(1, values.itemsize * math.prod(values.shape[1:]))))
         n = min(n, (limit - self.nbytes) // row_bytes(values))
         if n < 1:
             return None
