@@ -82,7 +82,10 @@ def _weights_digest(module: nn.Module, tensors: dict[str, torch.Tensor]) -> byte
     """A digest of `tensors` of `module`, made anew where they have changed."""
     # Counters and addresses tell most changes. A write to `.data`, or through an array that shares the memory, is told
     # by the content alone: by a checksum, in a fifth of a digest's time.
-    state = [(name, t.data_ptr(), tensor_version(t), tuple(t.shape), str(t.dtype), str(t.device)) for name, t in tensors.items()]
+    state = [
+        (name, t.data_ptr(), tensor_version(t), tuple(t.shape), str(t.dtype), str(t.device))
+        for name, t in tensors.items()
+    ]
     seen = (state, [zlib.crc32(data) for data in _bytes_of(tensors)])
     known = _DIGESTS.get(module)
     if known is None or known[0] != seen:

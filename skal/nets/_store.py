@@ -158,7 +158,10 @@ class BlockStore:
         if number is not None and len(self._blocks[number].keys) < len(self._blocks[number].values):
             return number
         # Small at first: a store of a few rows needs no whole block.
-        n = min(max(n_wanted, len(self) // 16), max(1, _BLOCK_BYTES // max(1, values.itemsize * math.prod(values.shape[1:]))))
+        n = min(
+            max(n_wanted, len(self) // 16),
+            max(1, _BLOCK_BYTES // max(1, values.itemsize * math.prod(values.shape[1:]))),
+        )
         n = min(n, (limit - self.nbytes) // row_bytes(values))
         if n < 1:
             return None

@@ -33,7 +33,9 @@ class Net(nn.Module):
     def __init__(self, n_classes=3):
         super().__init__()
         self.body = Body()
-        self.head = nn.Sequential(nn.Dropout(0.4), nn.Linear(64, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, n_classes))
+        self.head = nn.Sequential(
+            nn.Dropout(0.4), nn.Linear(64, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, n_classes)
+        )
 
     def forward(self, X):
         return self.head(self.body(X))

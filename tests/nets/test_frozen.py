@@ -236,7 +236,9 @@ class TestReuse:
     def test_a_cache_of_a_part_saves_that_part(self, share, most):
         """Share of the pool's rows run anew in later passes: whole, and in parts as a streamed pool comes."""
         pool = np.random.default_rng(1).normal(size=(800, 1, 4, 4)).astype(np.float32)
-        net = make(module__width=512, feature_cache=int(share * 800 * 512 * 4), max_epochs=0).fit(X[:4, :, :4, :4], Y[:4])
+        net = make(module__width=512, feature_cache=int(share * 800 * 512 * 4), max_epochs=0).fit(
+            X[:4, :, :4, :4], Y[:4]
+        )
         for n_parts in (1, 5):
             STORE.clear()
             for i in range(4):
