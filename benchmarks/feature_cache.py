@@ -18,6 +18,7 @@ import multiprocessing
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def rounds(n, share):
     strategy = strategies.MarginSampling(random_state=0)
     learner = ActiveLearner(make(int(share * n * D * 4)), strategy, X_training=X[:BATCH], y_training=y[:BATCH])
     for _ in range(4):
-        (idx, chosen), _, rows = measured(lambda: learner.query(X[pool], n_instances=BATCH))
+        (idx, chosen), _, rows = measured(partial(learner.query, X[pool], n_instances=BATCH))
         found.append(round(rows / len(pool), 3))
         learner.teach(chosen, y[pool[idx]])
         pool = np.delete(pool, idx)

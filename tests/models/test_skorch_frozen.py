@@ -1,4 +1,4 @@
-"""Several opinions behind a frozen backbone: it runs once, whatever the cache, and the answers are those of a slow loop."""
+"""Several opinions behind a frozen backbone: it runs once, whatever the cache; the answers are a slow loop's."""
 
 import copy
 
