@@ -141,7 +141,7 @@ class SkorchModel(Model):
     def opinions(self, X: Any, n: int, rng: np.random.Generator) -> Iterator[NDArray]:
         if not self._dropout:
             raise self.lacks("opinions")
-        X = net_input(X, plain_module(self.estimator))
+        X = _behind_backbone(self.estimator, net_input(X, plain_module(self.estimator)))
         return (_dropout_proba(self.estimator, self._dropout, X, sklearn_seed(rng)) for _ in range(n))
 
     def perturbed(self, X: Any, n: int, scale: float, rng: np.random.Generator) -> Iterator[NDArray]:
@@ -152,6 +152,7 @@ class SkorchModel(Model):
         weights = {part for part in parts if isinstance(part, nn.Parameter) and part.requires_grad}
         # In the order of the module, which a set does not keep.
         pairs = [(part, part.detach().clone()) for part in module.parameters() if part in weights]
+        X = _behind_backbone(self.estimator, X)
         for _ in range(n):
             with torch.no_grad():
                 for weight, clean in pairs:
@@ -172,7 +173,14 @@ class SkorchModel(Model):
         seed = sklearn_seed(rng)
         member = seeded_clone(self, classes, None)
         callbacks = member.callbacks if isinstance(member.callbacks, (list, tuple)) else []
-        watch = _Watch(points(member.max_epochs, n), lambda net: see(opinion_of(net, X, classes)))
+        pool: list[Any] = []
+
+        def look(net: Any) -> None:
+            # What is frozen is the same in each epoch.
+            pool[:] = pool or [_behind_backbone(net, X)]
+            see(opinion_of(net, pool[0], classes))
+
+        watch = _Watch(points(member.max_epochs, n), look)
         # Not by set_params, which fails where callbacks were disabled.
         member.callbacks = [*callbacks, ("watch_training", watch)]
         train(self, member, X_labeled, y, seed)
@@ -213,6 +221,19 @@ def _twin(net: Any, module: nn.Module) -> Any:
     twin.__dict__.update(net.__dict__)
     twin.__dict__["module_"] = module
     return twin
+
+
+def _behind_backbone(net: Any, X: Any) -> Any:
+    """`X`, or what a frozen backbone makes of it, for any number of passes through the head; it runs once, here."""
+    if getattr(net, "freeze", None) != "backbone":
+        return X
+    _check_names(net, X)
+    return net.get_dataset(X)
+
+
+def _check_names(net: Any, X: Any) -> None:
+    if hasattr(net, "feature_names_in_") and column_names(X) is not None:
+        validate_data(net, X, reset=False, skip_check_array=True)
 
 
 def _dropout_proba(net: Any, layers: Sequence[nn.Module], X: Any, seed: int) -> NDArray:
@@ -270,8 +291,7 @@ def net_outputs(
         `X` is empty, or `embedding_layer` names no submodule.
     """
     net.check_is_fitted()
-    if hasattr(net, "feature_names_in_") and column_names(X) is not None:
-        validate_data(net, X, reset=False, skip_check_array=True)
+    _check_names(net, X)
     module = plain_module(net)
     if not hasattr(net, "embed"):
         # `DeepClassifier` casts by itself.

@@ -24,7 +24,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
 )
 from sklearn.utils._param_validation import validate_parameter_constraints as _validate
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.nn.modules.dropout import _DropoutNd as Dropout
 
@@ -54,6 +54,7 @@ __all__ = [
     "plain_module",
     "predict_nonlinearity",
     "set_training",
+    "tensor_version",
     "trained_parts",
     "validate_parameter_constraints",
 ]
@@ -115,6 +116,11 @@ def keywords_of(net: Any) -> tuple[list[str], set[str]]:
 def set_training(net: Any, training: bool) -> None:
     """Put all modules and criteria of a skorch net into train or eval mode."""
     net._set_training(training)
+
+
+def tensor_version(tensor: Tensor) -> int:
+    """How often torch has written to a tensor in place, but for writes to its `.data`."""
+    return tensor._version
 
 
 def trained_parts(net: Any) -> set[str]:

@@ -2,6 +2,8 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -11,10 +13,12 @@ from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from skal.learners import ActiveLearner
 from skal.models import net_head, net_outputs
-from skal.nets import DeepClassifier
+from skal.nets import DeepClassifier, _features
 from skal.nets._features import STORE, backbone_features, fingerprint, parse_bytes
 from skal.nets._plumbing import _PROBED
+from skal.strategies import MarginSampling
 
 SEEN: list[int] = []  # batch sizes that backbones were given
 
@@ -62,6 +66,37 @@ def empty_store():
 def make(module=Net, **kwargs):
     kwargs = {"freeze": "backbone", "max_epochs": 4, "lr": 0.1, "batch_size": 16, "random_state": 0, **kwargs}
     return DeepClassifier(module, **kwargs)
+
+
+@contextmanager
+def counted(module, name):
+    """The arguments of each call of a function of `module`."""
+    calls, function = [], getattr(module, name)
+
+    def record(*args):
+        calls.append(args)
+        return function(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, name, record)
+        yield calls
+
+
+class Recorder(WeakKeyDictionary):
+    """Appends each key that is set to a list."""
+
+    def __init__(self, made):
+        super().__init__()
+        self.made = made
+
+    def __setitem__(self, key, value):
+        self.made.append(key)
+        super().__setitem__(key, value)
+
+
+def step(parameter):
+    parameter.grad = torch.ones_like(parameter)
+    torch.optim.SGD([parameter.requires_grad_(True)], lr=0.5).step()
 
 
 def n_rows_run():
@@ -196,6 +231,86 @@ class TestReuse:
         before = net.embed(X)
         net.module_.body.layers[1].running_mean.add_(1)
         assert np.abs(net.embed(X) - before).max() > 0.1
+
+    @pytest.mark.parametrize(("share", "most"), [(1, 0), (0.9, 0.15), (0.5, 0.55)])
+    def test_a_cache_of_a_part_saves_that_part(self, share, most):
+        """Share of the pool's rows run anew in later passes: whole, and in parts as a streamed pool comes."""
+        pool = np.random.default_rng(1).normal(size=(800, 1, 4, 4)).astype(np.float32)
+        net = make(module__width=512, feature_cache=int(share * 800 * 512 * 4), max_epochs=0).fit(
+            X[:4, :, :4, :4], Y[:4]
+        )
+        for n_parts in (1, 5):
+            STORE.clear()
+            for i in range(4):
+                SEEN.clear()
+                for part in np.split(pool, n_parts):
+                    net.predict_proba(part)
+                assert sum(SEEN) / 800 <= (most if i else 1), (n_parts, i)
+
+    def test_rounds_run_only_what_is_new(self):
+        """A second round's query finds every row that stayed in the pool; each of its rows is hashed once."""
+        learner = ActiveLearner(make(), MarginSampling(random_state=0), X_training=X[:6], y_training=Y[:6])
+        idx, chosen = learner.query(X[6:], n_instances=4)
+        learner.teach(chosen, Y[6:][idx])
+        pool = np.delete(X[6:], idx, axis=0)
+        SEEN.clear()
+        with counted(_features, "batch_keys") as keys, counted(_features, "_weights_digest") as fingerprints:
+            learner.query(pool, n_instances=4)
+        assert SEEN == [] and sum(len(batch) for _, batch in keys) == len(pool) and len(fingerprints) == 1
+
+    def test_unchanged_weights_have_one_digest(self, monkeypatch):
+        net, made = make().fit(X, Y), []
+        monkeypatch.setattr(_features, "_DIGESTS", Recorder(made))
+        for _ in range(3):
+            net.predict(X)
+        nn.init.zeros_(net.module_.head.weight)
+        net.predict(X)
+        assert len(made) == 1
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda net: net.module_.body.layers[0].weight.data.mul_(2),
+            lambda net: net.module_.body.layers[0].weight.detach().numpy().__imul__(2),
+            lambda net: setattr(net.module_.body.layers[0].weight, "data", torch.ones(5, 1, 3, 3)),
+            lambda net: net.module_.load_state_dict({k: v + 1 for k, v in net.module_.state_dict().items()}),
+            lambda net: step(net.module_.body.layers[0].weight),
+            lambda net: net.module_.body.layers[1].running_mean.add_(1),
+            lambda net: setattr(net.module_.body.layers[0], "weight", nn.Parameter(torch.ones(5, 1, 3, 3))),
+        ],
+        ids=["data", "numpy", "data assigned", "load_state_dict", "optimizer", "buffer", "parameter"],
+    )
+    def test_every_kind_of_change_is_noticed(self, change):
+        net = make().fit(X, Y)
+        before = net.embed(X)
+        change(net)
+        after = net.embed(X)
+        assert np.abs(after - before).max() > 0.01
+        with torch.no_grad():
+            expected = net.module_.eval().body(torch.tensor(X)).numpy()
+        np.testing.assert_allclose(after, expected, atol=1e-5)
+
+    def test_without_a_cache_nothing_is_hashed(self):
+        with counted(_features, "batch_keys") as keys:
+            make(feature_cache=None).fit(X, Y).predict(X)
+        assert keys == []
+
+    def test_an_interrupted_scan_keeps_what_it_has_run(self):
+        net = make(max_epochs=0, batch_size=8).fit(X[:4], Y[:4])
+        SEEN.clear()
+
+        class Cut(TensorDataset):
+            def __getitem__(self, i):
+                if i == 20:
+                    raise KeyboardInterrupt
+                return super().__getitem__(i)
+
+        with pytest.raises(KeyboardInterrupt):
+            net.predict(Cut(torch.tensor(X)))
+        # Of 12 new rows 8, and 4 waited for a full block: 28 are left, in 4 blocks.
+        assert SEEN == [8]
+        net.predict(X)
+        assert SEEN == [8] * 5
 
     def test_datasets_and_copies_find_them(self):
         net = make().fit(X, Y)
