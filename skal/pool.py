@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from .exceptions import ModelNotFittedError, PoolCapabilityError
 from .models import Head, Model, Outputs, Unwrapped, checked_proba, clone_samples, is_detector, one_class_proba
 from .rows import (
+    block_rows,
     check_finite,
     check_like,
     gather,
@@ -24,7 +25,6 @@ from .rows import (
     one_column,
     only_label,
     read_by,
-    row_bytes,
     take_rows,
 )
 from .utils._compat import BaseCommittee, BaseLearner
@@ -35,10 +35,7 @@ from .utils._validation import kind_of
 __all__ = ["Memory", "PoolView", "view_pool"]
 
 _OUTPUTS = ("proba", "logits", "embeddings")
-# A block of the pool: rows at most, and bytes of its samples as float64, roughly.
-_ROWS, _BYTES = 65_536, 64 << 20
-# Rows below which a model that takes microseconds for each is not worth another process.
-_FEW = 4_096
+# Bytes of an output that is kept in memory.
 _LIMIT = 4 << 30
 
 # Memories of learners that have none of their own, such as modAL's.
@@ -101,8 +98,8 @@ class PoolView:
     n_rounds : int or None
         Queries planned for the whole run, where the learner knows.
     block_size : int or None
-        Samples in a block of a large pool, which may be set; None: as many as take some 64 MB, at most 65,536, and
-        fewer where several workers share the pool.
+        Samples in a block of a large pool, which may be set; None: as many as take some 64 MB, at most 65,536, which a
+        network takes of arrays, tensors and Datasets whatever their size, and fewer where several workers share them.
     memory_limit : int
         Bytes above which an output of the pool is kept in a temporary file, as a memory map, and not in memory; that
         of the learner, or 4 GiB.
@@ -289,15 +286,9 @@ class PoolView:
 
     @cached_property
     def _rows_of_a_block(self) -> int:
-        """A whole number of the model's own batches, which then are the same as of the pool in one piece."""
         if self.block_size is not None:
             return self.block_size
-        batch = self.model.batch_size
-        size = min(_ROWS, _BYTES // max(1, row_bytes(self.X)))
-        if (n := n_workers()) > 1:
-            # Enough for each worker to have several.
-            size = min(size, max(-(-len(self) // (4 * n)), batch if batch > 1 else _FEW))
-        return max(1, -(-size // batch)) * batch
+        return block_rows(self.X, self.model.batch_size, is_copied=bool(self._unwrapped.transformers))
 
     def streams(self, *members: str) -> bool:
         """Whether `members` are better seen block by block, and kept nowhere.

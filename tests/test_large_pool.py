@@ -88,6 +88,17 @@ def select(strategy, model, pool, n=30, block_size=None, **kwargs):
     return strategy.select(view, pool, n, **kwargs)
 
 
+class Wide:
+    """Rows that are read to be taken."""
+
+    def __init__(self, rows):
+        self.rows = rows
+        self.shape = rows.shape
+
+    def __getitem__(self, idx):
+        return self.rows[idx]
+
+
 def frame(A):
     return pd.DataFrame(A, columns=list("abcdef"))
 
@@ -188,9 +199,11 @@ class TestBlocks:
             view = view_pool(models["linear"], pool)
             assert view.is_large
             assert view._rows_of_a_block == size
-        # A whole number of a network's batches, at least one.
-        view = view_pool(models["net"], wide)
-        assert view._rows_of_a_block == 32
+        # A whole number of a network's batches, at least one; of what it can take batch by batch, many.
+        for pool, size in ((frame(X), 65_536), (wide, 65_536), (Items(range(5)), 65_536), (Wide(wide), 32)):
+            assert view_pool(models["net"], pool)._rows_of_a_block == size
+        piped = make_pipeline(StandardScaler(), net()).fit(X[START], Y[START])
+        assert view_pool(piped, wide)._rows_of_a_block == 32
         with joblib.parallel_config("threading", n_jobs=2):
             assert view_pool(models["linear"], np.zeros((200_000, 3)))._rows_of_a_block == 25_000
             assert not view_pool(models["linear"], np.zeros((4_000, 3))).is_large
@@ -340,7 +353,7 @@ class TestTravel:
 class TestWorkers:
     @pytest.fixture(autouse=True)
     def small(self, monkeypatch):
-        monkeypatch.setattr("skal.pool._FEW", 50)
+        monkeypatch.setattr("skal.rows._workers._FEW", 50)
 
     @pytest.mark.parametrize("container", [*CONTAINERS, "map", "shards", "items", "tensors", "dict"])
     def test_threads_choose_the_same(self, container, models, mapped, tmp_path):
@@ -444,7 +457,7 @@ class Kills(BaseEstimator):
 class TestProcesses:
     @pytest.fixture(autouse=True)
     def small(self, monkeypatch):
-        monkeypatch.setattr("skal.pool._FEW", 50)
+        monkeypatch.setattr("skal.rows._workers._FEW", 50)
 
     def test_loky_chooses_the_same(self, models, mapped, tmp_path):
         expected = picks(models, X[POOL])

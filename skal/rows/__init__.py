@@ -9,6 +9,7 @@ from ._generics import (
     column_names,
     drop_rows,
     feature_shape,
+    has_views,
     is_finite,
     like,
     n_rows,
@@ -29,7 +30,7 @@ from ._labels import check_classes, check_labels, one_column, only_label, plain_
 from ._net_input import net_input
 from ._shards import Shards
 from ._store import FeatureStore
-from ._workers import gather, in_blocks, n_workers
+from ._workers import block_rows, gather, in_blocks, n_workers
 from ._write_shards import write_shards
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Shards",
     "as_dense",
     "batch_keys",
+    "block_rows",
     "check_classes",
     "check_finite",
     "check_labels",
@@ -49,6 +51,7 @@ __all__ = [
     "feature_shape",
     "flat_numeric",
     "gather",
+    "has_views",
     "in_blocks",
     "is_finite",
     "label_rows",

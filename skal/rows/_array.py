@@ -16,6 +16,7 @@ from ._generics import (
     as_index,
     column_names,
     feature_shape,
+    has_views,
     is_finite,
     n_rows,
     numbers_of,
@@ -44,6 +45,11 @@ def _(X: NDArray) -> int:
     if X.ndim == 0:
         raise TypeError(f"Expected a collection of samples. Got a scalar {type(X).__name__} instead.")
     return len(X)
+
+
+@has_views.register(np.ndarray)
+def _(X: NDArray) -> bool:
+    return True
 
 
 @feature_shape.register(np.ndarray)

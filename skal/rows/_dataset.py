@@ -16,6 +16,7 @@ from ..utils._validation import kind_of
 from ._generics import (
     as_index,
     generic,
+    has_views,
     is_finite,
     n_rows,
     numbers_of,
@@ -93,6 +94,11 @@ def _parts(X: Any) -> list[tuple[Any, Any]]:
     if type(base) is ConcatDataset and places == range(len(base)):
         return [part for inner in base.datasets for part in _parts(inner)]
     return [(base, places)]
+
+
+@has_views.register(Dataset)
+def _(X: Any) -> bool:
+    return True
 
 
 @opener.register(Dataset)

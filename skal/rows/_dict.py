@@ -10,6 +10,7 @@ import numpy as np
 from ._generics import (
     as_index,
     feature_shape,
+    has_views,
     is_finite,
     n_rows,
     numbers_of,
@@ -54,6 +55,11 @@ def _(X: Any, idx: Any) -> Any:
 @read_rows.register(Mapping)
 def _(X: Any, idx: Any) -> Any:
     return {key: read_rows(X[key], idx) for key in X}
+
+
+@has_views.register(Mapping)
+def _(X: Any) -> bool:
+    return all(has_views(X[key]) for key in X)
 
 
 @row_bytes.register(Mapping)

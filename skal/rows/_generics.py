@@ -27,6 +27,7 @@ __all__ = [
     "drop_rows",
     "feature_shape",
     "generic",
+    "has_views",
     "in_memory",
     "is_finite",
     "like",
@@ -244,6 +245,12 @@ def row_blocks(X: Any, size: int) -> Iterator[tuple[slice, Any]]:
     """
     for rows in blocks(n_rows(X), size):
         yield rows, take_rows(X, rows)
+
+
+@generic
+def has_views(X: Any) -> bool:
+    """Whether consecutive rows of `X` are taken without being read or copied."""
+    return False
 
 
 @generic

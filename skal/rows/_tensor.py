@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ._generics import (
     as_index,
+    has_views,
     is_finite,
     like,
     n_rows,
@@ -51,6 +52,11 @@ def _in_layout(X: torch.Tensor, layout: torch.layout) -> torch.Tensor:
 def _values(X: torch.Tensor) -> torch.Tensor:
     """The numbers that a tensor stores; a sparse one has no others but zeros."""
     return X if X.layout == torch.strided else (X.coalesce() if X.layout == torch.sparse_coo else X).values()
+
+
+@has_views.register(torch.Tensor)
+def _(X: torch.Tensor) -> bool:
+    return X.layout == torch.strided
 
 
 @sendable.register(torch.Tensor)

@@ -19,12 +19,16 @@ from tqdm import tqdm
 
 from ..exceptions import PoolCapabilityError, SkalError
 from ..utils._arrays import blocks
-from ._generics import n_rows, opener, row_blocks, sendable, take_rows
+from ._generics import has_views, n_rows, opener, row_blocks, row_bytes, sendable, take_rows
 
-__all__ = ["gather", "in_blocks", "n_workers"]
+__all__ = ["block_rows", "gather", "in_blocks", "n_workers"]
 
 T = TypeVar("T")
 
+# A block: rows at most, and bytes of its samples as float64, roughly.
+_ROWS, _BYTES = 65_536, 64 << 20
+# Rows below which a model that takes microseconds for each is not worth another process.
+_FEW = 4_096
 _QUIET = 3.0  # seconds of work before a bar is shown
 # What the backends of joblib raise when a worker has died, besides the standard library's error.
 _DEATHS = {"KilledWorker", "FutureCancelledError", "CancelledError", "CommClosedError", "WorkerCrashedError"}
@@ -35,6 +39,26 @@ _HELD = threading.local()
 def n_workers() -> int:
     """How many workers the context of joblib gives; 1 without a context."""
     return joblib.effective_n_jobs(None)
+
+
+def block_rows(X: Any, batch: int, *, is_copied: bool) -> int:
+    """Rows of a block of `X`: a whole number of a model's own batches, which then are the same as of `X` in one piece.
+
+    Parameters
+    ----------
+    X : container of n samples
+    batch : int >= 1
+        Rows that the model works on at once; 1 of what computes each row by itself.
+    is_copied : bool
+        Whether something is made of a whole block before the model sees it.
+    """
+    # A network takes a batch at a time of what lies there, and its cache of features likes a pass in one piece.
+    is_free = batch > 1 and not is_copied and has_views(X)
+    size = _ROWS if is_free else min(_ROWS, _BYTES // max(1, row_bytes(X)))
+    if (n := n_workers()) > 1:
+        # Enough for each worker to have several.
+        size = min(size, max(-(-n_rows(X) // (4 * n)), batch if batch > 1 else _FEW))
+    return max(1, -(-size // batch)) * batch
 
 
 def in_blocks(
