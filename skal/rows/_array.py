@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from ._generics import (
     n_rows,
     numbers_of,
     opener,
+    row_blocks,
     row_keys,
     stack_rows,
     take_rows,
@@ -65,16 +66,44 @@ def _(X: NDArray, idx: Any) -> Any:
 @opener.register(np.ndarray)
 def _(X: NDArray) -> Callable[[], Any] | None:
     """Of a memory map, or of a part of one, by its file."""
-    root: Any = X
-    while root is not None and not (isinstance(root, np.memmap) and isinstance(root.base, mmap.mmap)):
-        root = root.base if isinstance(root, np.ndarray) else None
-    # What is written to a copy-on-write map is not in its file.
-    if root is None or root.filename is None or root.mode == "c" or X.dtype.hasobject:
+    root = _map_of(X)
+    if root is None or root.filename is None or X.dtype.hasobject:
         return None
     if root.mode != "r":
         root.flush()
-    offset = root.offset + X.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+    offset = root.offset + _address(X) - _address(root)
     return functools.partial(_open_map, str(root.filename), X.dtype, X.shape, X.strides, offset)
+
+
+def _map_of(X: NDArray) -> Any:
+    """The memory map that `X` is a part of; none where it is a copy on write, which its file does not hold."""
+    root: Any = X
+    while root is not None and not (isinstance(root, np.memmap) and isinstance(root.base, mmap.mmap)):
+        root = root.base if isinstance(root, np.ndarray) else None
+    return None if root is None or root.mode == "c" else root
+
+
+def _address(X: NDArray) -> int:
+    return X.__array_interface__["data"][0]
+
+
+@row_blocks.register(np.ndarray)
+def _(X: NDArray, size: int) -> Iterator[tuple[slice, Any]]:
+    root = _map_of(X)
+    for rows in blocks(n_rows(X), size):
+        yield rows, X[rows]
+        if root is not None:
+            _let_go(root.base, X[rows])
+
+
+def _let_go(pages: mmap.mmap, rows: NDArray) -> None:
+    """Give back the memory of pages that lie in `rows`; they are read from the file again when they are wanted."""
+    if rows.flags.c_contiguous and hasattr(pages, "madvise"):
+        start = _address(rows) - _address(np.frombuffer(pages, dtype=np.uint8))
+        first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+        length = (start + rows.nbytes - first) // mmap.PAGESIZE * mmap.PAGESIZE
+        if length > 0:
+            pages.madvise(mmap.MADV_DONTNEED, first, length)
 
 
 def _open_map(path: str, dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> NDArray:

@@ -32,8 +32,8 @@ __all__ = ["FORMAT", "INDEX", "VERSION", "Shards", "shard_name"]
 
 INDEX, FORMAT, VERSION = "index.json", "skal-shards", 1
 _BLOCK_VALUES = 1 << 20
-# Each map holds a file open.
-_OPEN_MAPS = 16
+# Each map holds a file open, and what was read of it counts as the process's memory.
+_OPEN_MAPS = 4
 
 
 class Shards:
@@ -71,7 +71,7 @@ class Shards:
     once. `stack_rows` therefore gives an array.
 
     `row_blocks` yields read-only views of the memory map, and copies where a block lies in several shards. A loop over
-    `Shards` goes row by row, reading a megabyte or so at a time. At most 16 files are open at a time, and more only
+    `Shards` goes row by row, reading a megabyte or so at a time. At most 4 files are open at a time, and more only
     while blocks of them are alive. A pickle holds the path (and the positions of a part), so each process maps the
     files itself. Two are equal where the rows and ids that were written are equal and the positions are; nothing is
     read for that.

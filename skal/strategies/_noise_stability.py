@@ -106,9 +106,13 @@ class NoiseStability(QueryStrategy):
         self.random_state = random_state
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-        with piece_of(pool, np.arange(1)) as first:
-            first.require("proba", by="NoiseStability")
-            width = self.n_samples * first.proba.shape[1]
+        # What is known without a run need not be read.
+        n_classes = pool.model.n_columns()
+        if n_classes is None:
+            with piece_of(pool, np.arange(1)) as first:
+                first.require("proba", by="NoiseStability")
+                n_classes = first.proba.shape[1]
+        width = self.n_samples * n_classes
         # The generator itself for the first rows, and for all others a copy of it as it was: the same noise for all.
         start = copy.deepcopy(rng)
         generators = chain([rng], (copy.deepcopy(start) for _ in count()))

@@ -1,5 +1,9 @@
 """NumPy arrays: plain, structured, of objects, of other byte orders and widths, memory maps."""
 
+import mmap
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -206,3 +210,35 @@ def test_whole_numbers_as_floats_below_integers_are_floats():
     joint = stack_rows(np.array([[1], [2]]), np.array([[3.0]]))
     assert joint.dtype == np.float64
     np.testing.assert_array_equal(joint, [[1], [2], [3]])
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_blocks_of_a_memory_map_give_their_pages_back_and_lose_nothing(mode, tmp_path):
+    X = np.arange(50_000.0).reshape(-1, 5)
+    X.tofile(tmp_path / "X")
+    whole = np.memmap(tmp_path / "X", float, mode, offset=40, shape=(9_000, 5))
+    if mode != "r":
+        whole[4_000:5_000] = -1
+    for part in (whole, whole[17:8_000], whole[::2], whole[::-1]):
+        expected = np.array(part)
+        kept = [block for _, block in row_blocks(part, 1_111)]
+        np.testing.assert_array_equal(np.concatenate(kept), expected)
+        np.testing.assert_array_equal(part, expected)
+
+
+@pytest.mark.skipif(not hasattr(mmap.mmap, "madvise"), reason="the system takes no advice on memory")
+def test_a_scan_of_a_memory_map_holds_one_block(tmp_path):
+    def resident():
+        mapped = Path("/proc/self/smaps").read_text().split(str(tmp_path / "X"), 1)[1]
+        return int(mapped.split("Rss:", 1)[1].split()[0])
+
+    if not os.path.exists("/proc/self/smaps"):
+        pytest.skip("the system does not tell what is in memory")
+    np.zeros((100_000, 20)).tofile(tmp_path / "X")
+    X = np.memmap(tmp_path / "X", float, "r", shape=(100_000, 20))
+    seen = []
+    for _, block in row_blocks(X, 10_000):
+        block.sum()
+        seen.append(resident())
+    # Of 16 MB no more than two blocks of 1.6.
+    assert 1_000 < max(seen) < 3_600
