@@ -21,6 +21,7 @@ import resource
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -136,8 +137,9 @@ def workers(folder):
 
 
 def in_a_process(work, folder):
-    with multiprocessing.get_context("spawn").Pool(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return pool.apply(work, (folder,))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return pool.submit(work, folder).result()
 
 
 def main():

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn import config_context
 
 from .exceptions import ModelNotFittedError, PoolCapabilityError
 from .models import Head, Model, Outputs, Unwrapped, checked_proba, clone_samples, is_detector, one_class_proba
@@ -239,15 +240,21 @@ class PoolView:
     def _find(self, want: set[str]) -> None:
         """One pass for `want`, whose answers are kept; of a large pool in blocks."""
         if not self.is_large:
-            self._found |= self._pass(self.X_transformed, want).given()
+            self._found |= self._answers(want).given()
             return
         is_array = isinstance(self.X, np.ndarray) and self.X.dtype in (np.float32, np.float64)
         if "embeddings" in want and self.model.embeds_input and is_array and not self._unwrapped.transformers:
             # They are there already.
-            self._found |= self._pass(self.X_transformed, {"embeddings"}).given()
+            self._found |= self._answers({"embeddings"}).given()
             want = want - {"embeddings"}
         if want:
             self._found |= gather(self.map_blocks(partial(_found_in, want)), len(self), self.memory_limit)
+
+    def _answers(self, want: set[str]) -> Outputs:
+        X = self.X_transformed
+        # What has been looked at for NaN need not be by scikit-learn again: a sixth of the time of a linear model.
+        with config_context(**({"assume_finite": True} if self._must_be_finite else {})):
+            return self._pass(X, want)
 
     def _pass(self, X: Any, want: set[str]) -> Outputs:
         try:
@@ -727,4 +734,4 @@ def view_pool(
 
 
 def _found_in(want: set[str], block: PoolView) -> dict[str, NDArray]:
-    return block._pass(block.X_transformed, want).given()
+    return block._answers(want).given()

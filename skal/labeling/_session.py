@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..exceptions import JournalError
 from ..learners import ActiveLearner, check_cold_start
-from ..rows import check_classes, check_labels, take_rows
+from ..rows import check_classes, check_labels, lazy_rows, take_rows
 from ..utils._validation import check_n_instances, kind_of, shown
 from ._answers import Id, as_ids, as_value, as_values, pairs_of
 from ._ids import Ids, changed_samples, witnesses
@@ -81,8 +81,8 @@ class LabelingSession:
     where it is missing.
 
     Cost: `label` writes a line for each id and waits for the disk once. `query` trains the learner on all labels where
-    they are new, and hands it the rows of the pool: of a Dataset or a list references to them, of an array or a frame
-    a copy that lasts as long as the query.
+    they are new, and hands it the rows of the pool: of a Dataset, a list or a large memory map references to them, of
+    `Shards` their positions, of an array in memory or a frame a copy that lasts as long as the query.
 
     Examples
     --------
@@ -311,7 +311,7 @@ class LabelingSession:
             )
         if self._taught != list(self.journal.labels().items()):
             self.retrain()
-        rows = take_rows(self.X, pool) if len(pool) < len(self._ids) else self.X
+        rows = lazy_rows(self.X, pool) if len(pool) < len(self._ids) else self.X
         with self._in_its_round():
             picks = self._picks(rows, len(pool), n_instances, overrides)
             batch = self._ids.names(pool[picks])

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from ..models import takes_missing
-from ..rows import n_rows, take_rows
+from ..rows import lazy_rows, n_rows, take_rows
 from ..strategies import RandomSampling
 from ..utils._random import make_generator, sklearn_seed
 from ..utils._validation import shown
@@ -240,9 +240,10 @@ def _positions(given: ArrayLike, name: str, n: int) -> NDArray[np.int64]:
 
 def _query(learner: Any, X: Any, rest: NDArray[np.int64], n_instances: int) -> NDArray[np.int64]:
     """Positions in `X` that the learner asks for; a foreign strategy may answer with a scalar or a mask."""
-    # While nothing is labelled the pool is X itself: rows taken from a memory map would be read into memory.
+    # While nothing is labelled the pool is X itself. Later, modAL's own learners know no part of a memory map, and what
+    # they get of it is read into memory.
     whole = len(rest) == n_rows(X) and np.array_equal(rest, np.arange(len(rest)))
-    X_pool = X if whole else take_rows(X, rest)
+    X_pool = X if whole else (lazy_rows if isinstance(learner, ActiveLearner) else take_rows)(X, rest)
     answer = learner.query(X_pool, n_instances=min(n_instances, len(rest)))[0]
     idx = np.atleast_1d(np.asarray(answer))
     if idx.dtype == bool and idx.shape == (len(rest),):

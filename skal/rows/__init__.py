@@ -27,6 +27,7 @@ from ._generics import (
 from ._images import ImageFiles, path_in, wrap_advice
 from ._keys import batch_keys
 from ._labels import check_classes, check_labels, one_column, only_label, plain_labels
+from ._map_part import lazy_rows
 from ._net_input import net_input
 from ._shards import Shards
 from ._store import FeatureStore
@@ -55,6 +56,7 @@ __all__ = [
     "in_blocks",
     "is_finite",
     "label_rows",
+    "lazy_rows",
     "like",
     "n_rows",
     "n_workers",

@@ -29,7 +29,7 @@ from ._generics import (
 from ._keys import content, digest, numeric_keys, table_keys
 from ._promote import joint_dtype
 
-__all__ = ["stack_arrays"]
+__all__ = ["let_go", "map_of", "stack_arrays"]
 
 _BLOCK_VALUES = 1 << 20
 # What stands for a missing value by kind of dtype, and the dtype that holds it; None stands for it among other values.
@@ -66,7 +66,7 @@ def _(X: NDArray, idx: Any) -> Any:
 @opener.register(np.ndarray)
 def _(X: NDArray) -> Callable[[], Any] | None:
     """Of a memory map, or of a part of one, by its file."""
-    root = _map_of(X)
+    root = map_of(X)
     if root is None or root.filename is None or X.dtype.hasobject:
         return None
     if root.mode != "r":
@@ -75,7 +75,7 @@ def _(X: NDArray) -> Callable[[], Any] | None:
     return functools.partial(_open_map, str(root.filename), X.dtype, X.shape, X.strides, offset)
 
 
-def _map_of(X: NDArray) -> Any:
+def map_of(X: NDArray) -> Any:
     """The memory map that `X` is a part of; none where it is a copy on write, which its file does not hold."""
     root: Any = X
     while root is not None and not (isinstance(root, np.memmap) and isinstance(root.base, mmap.mmap)):
@@ -89,14 +89,14 @@ def _address(X: NDArray) -> int:
 
 @row_blocks.register(np.ndarray)
 def _(X: NDArray, size: int) -> Iterator[tuple[slice, Any]]:
-    root = _map_of(X)
+    root = map_of(X)
     for rows in blocks(n_rows(X), size):
         yield rows, X[rows]
         if root is not None:
-            _let_go(root.base, X[rows])
+            let_go(root.base, X[rows])
 
 
-def _let_go(pages: mmap.mmap, rows: NDArray) -> None:
+def let_go(pages: mmap.mmap, rows: NDArray) -> None:
     """Give back the memory of pages that lie in `rows`; they are read from the file again when they are wanted."""
     if rows.flags.c_contiguous and hasattr(pages, "madvise"):
         start = _address(rows) - _address(np.frombuffer(pages, dtype=np.uint8))
