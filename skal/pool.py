@@ -100,7 +100,7 @@ class PoolView:
         Queries planned for the whole run, where the learner knows.
     block_size : int or None
         Samples in a block of a large pool, which may be set; None: as many as take some 64 MB, at most 65,536, which a
-        network takes of arrays, tensors and Datasets whatever their size, and fewer where several workers share them.
+        network takes of float32 and of Datasets whatever their size, and fewer where several workers share the pool.
     memory_limit : int
         Bytes above which an output of the pool is kept in a temporary file, as a memory map, and not in memory; that
         of the learner, or 4 GiB.

@@ -200,7 +200,13 @@ class TestBlocks:
             assert view.is_large
             assert view._rows_of_a_block == size
         # A whole number of a network's batches, at least one; of what it can take batch by batch, many.
-        for pool, size in ((frame(X), 65_536), (wide, 65_536), (Items(range(5)), 65_536), (Wide(wide), 32)):
+        for pool, size in (
+            (frame(X), 65_536),
+            (wide, 65_536),
+            (Items(range(5)), 65_536),
+            (Wide(wide), 32),
+            (wide.view(np.int32), 32),
+        ):
             assert view_pool(models["net"], pool)._rows_of_a_block == size
         piped = make_pipeline(StandardScaler(), net()).fit(X[START], Y[START])
         assert view_pool(piped, wide)._rows_of_a_block == 32

@@ -15,8 +15,8 @@ from ..utils._arrays import blocks
 from ._generics import (
     as_index,
     column_names,
+    comes_in_batches,
     feature_shape,
-    has_views,
     is_finite,
     n_rows,
     numbers_of,
@@ -48,9 +48,9 @@ def _(X: NDArray) -> int:
     return len(X)
 
 
-@has_views.register(np.ndarray)
+@comes_in_batches.register(np.ndarray)
 def _(X: NDArray) -> bool:
-    return True
+    return X.dtype == np.float32
 
 
 @feature_shape.register(np.ndarray)

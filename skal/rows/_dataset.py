@@ -15,8 +15,8 @@ from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 from ..utils._validation import kind_of
 from ._generics import (
     as_index,
+    comes_in_batches,
     generic,
-    has_views,
     is_finite,
     n_rows,
     numbers_of,
@@ -96,7 +96,7 @@ def _parts(X: Any) -> list[tuple[Any, Any]]:
     return [(base, places)]
 
 
-@has_views.register(Dataset)
+@comes_in_batches.register(Dataset)
 def _(X: Any) -> bool:
     return True
 

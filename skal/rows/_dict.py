@@ -9,8 +9,8 @@ import numpy as np
 
 from ._generics import (
     as_index,
+    comes_in_batches,
     feature_shape,
-    has_views,
     is_finite,
     n_rows,
     numbers_of,
@@ -57,9 +57,9 @@ def _(X: Any, idx: Any) -> Any:
     return {key: read_rows(X[key], idx) for key in X}
 
 
-@has_views.register(Mapping)
+@comes_in_batches.register(Mapping)
 def _(X: Any) -> bool:
-    return all(has_views(X[key]) for key in X)
+    return all(comes_in_batches(X[key]) for key in X)
 
 
 @row_bytes.register(Mapping)

@@ -24,10 +24,10 @@ from ..utils._validation import kind_of
 __all__ = [
     "as_index",
     "column_names",
+    "comes_in_batches",
     "drop_rows",
     "feature_shape",
     "generic",
-    "has_views",
     "in_memory",
     "is_finite",
     "like",
@@ -248,8 +248,8 @@ def row_blocks(X: Any, size: int) -> Iterator[tuple[slice, Any]]:
 
 
 @generic
-def has_views(X: Any) -> bool:
-    """Whether consecutive rows of `X` are taken without being read or copied."""
+def comes_in_batches(X: Any) -> bool:
+    """Whether a network takes `X` batch by batch, and nothing is read or cast before."""
     return False
 
 

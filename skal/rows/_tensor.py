@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ._generics import (
     as_index,
-    has_views,
+    comes_in_batches,
     is_finite,
     like,
     n_rows,
@@ -54,9 +54,9 @@ def _values(X: torch.Tensor) -> torch.Tensor:
     return X if X.layout == torch.strided else (X.coalesce() if X.layout == torch.sparse_coo else X).values()
 
 
-@has_views.register(torch.Tensor)
+@comes_in_batches.register(torch.Tensor)
 def _(X: torch.Tensor) -> bool:
-    return X.layout == torch.strided
+    return X.layout == torch.strided and X.dtype == torch.float32
 
 
 @sendable.register(torch.Tensor)

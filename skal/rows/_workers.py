@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..exceptions import PoolCapabilityError, SkalError
 from ..utils._arrays import blocks
-from ._generics import has_views, n_rows, opener, row_blocks, row_bytes, sendable, take_rows
+from ._generics import comes_in_batches, n_rows, opener, row_blocks, row_bytes, sendable, take_rows
 
 __all__ = ["block_rows", "gather", "in_blocks", "n_workers"]
 
@@ -53,7 +53,7 @@ def block_rows(X: Any, batch: int, *, is_copied: bool) -> int:
         Whether something is made of a whole block before the model sees it.
     """
     # A network takes a batch at a time of what lies there, and its cache of features likes a pass in one piece.
-    is_free = batch > 1 and not is_copied and has_views(X)
+    is_free = batch > 1 and not is_copied and comes_in_batches(X)
     size = _ROWS if is_free else min(_ROWS, _BYTES // max(1, row_bytes(X)))
     if (n := n_workers()) > 1:
         # Enough for each worker to have several.
