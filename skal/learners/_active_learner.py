@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import functools
 import inspect
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
 from modAL.uncertainty import uncertainty_sampling
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from torch import nn
 
-from ..base import unknown_keyword
+from ..base import QueryStrategy, unknown_keyword
 from ..models import Unwrapped, casting, interrupts_pass, is_fitted, is_plain_net, net_labels, takes_missing
-from ..pool import Memory
 from ..rows import (
     check_classes,
     check_labels,
@@ -33,17 +27,18 @@ from ..rows import (
     read_by,
     take_rows,
 )
-from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
+from ..utils._compat import BaseHeterogeneousEnsemble, ModALActiveLearner
 from ..utils._random import make_generator
 from ..utils._validation import shown
 from ._arguments import NOT_GIVEN, check_cold_start, check_estimator, check_query_strategy, first_strategy
+from ._asking import Asking, side_by_side, without_data
 from ._labels import LabeledSet, is_one_label
-from ._transaction import LARGEST_IN_QUERY, Snapshot, unchanged_on_error
+from ._transaction import Snapshot, unchanged_on_error
 
 __all__ = ["ActiveLearner"]
 
 
-class ActiveLearner(ModALActiveLearner):
+class ActiveLearner(Asking, ModALActiveLearner):
     """modAL's `ActiveLearner`, for scikit-learn 1.6 to 1.9, pandas 2 and 3, modAL 0.4.1 and 0.4.2.1.
 
     Existing modAL scripts run unchanged. What modAL's own class cannot do on today's stack works here: `teach` and
@@ -136,9 +131,6 @@ class ActiveLearner(ModALActiveLearner):
     15
     """
 
-    n_rounds: int | None = None
-    verbose: bool = False
-    memory_limit: int = 4 << 30
     _labels: LabeledSet
 
     def __init__(
@@ -183,69 +175,6 @@ class ActiveLearner(ModALActiveLearner):
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
-    def query(self, X_pool: Any, *query_args: Any, return_metrics: bool = False, **query_kwargs: Any) -> Any:
-        """Ask the strategy which samples of the pool to label next.
-
-        Parameters
-        ----------
-        X_pool : array-like of n samples
-            The pool.
-        *query_args, **query_kwargs
-            Passed to the strategy: `n_instances`, and parameters for this call only.
-        return_metrics : bool, default=False
-            Whether to return the scores, too.
-
-        Returns
-        -------
-        query_idx : ndarray of shape (n_instances,)
-            Positions in `X_pool` (whatever a foreign strategy returns).
-        instances : array-like
-            ``X_pool[query_idx]``, by position, in the container of `X_pool`.
-        scores : ndarray of shape (n_instances,)
-            Only with ``return_metrics=True``; None, with a warning, where a foreign strategy gives none.
-        """
-        with unchanged_on_error(self, largest=LARGEST_IN_QUERY, leave=(self.X_training, self.y_training)):
-            result = self._ask(X_pool, query_args, query_kwargs)
-            if len(result) == 3:
-                query_idx, instances, scores = result
-            else:
-                query_idx, scores = result
-                instances = take_rows(X_pool, query_idx)
-            self._has_query = True
-        if not return_metrics:
-            return query_idx, instances
-        if scores is None:
-            warnings.warn("The selected query strategy doesn't support return_metrics", stacklevel=2)
-        return query_idx, instances, scores
-
-    def _ask(self, X_pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        """The strategy's answer, (indices, scores) or (indices, instances, scores); one call, whatever comes back."""
-        strategy: Any = self.query_strategy
-        if isinstance(strategy, functools.partial) and not strategy.args and hasattr(strategy.func, "select"):
-            strategy, kwargs = strategy.func, {**strategy.keywords, **kwargs}
-        if len(self._labels) == 0 and not is_fitted(self.estimator):
-            first = first_strategy(self.cold_start, self.random_state)
-            if first is not None:
-                given = {**getattr(strategy, "keywords", {}), **kwargs}
-                n_instances = args[0] if args else given.pop("n_instances", 1)
-                if hasattr(strategy, "with_params"):
-                    strategy.with_params(given)  # whose errors are the same with labels and without
-                return first.select(self, X_pool, n_instances)
-        if hasattr(strategy, "select"):
-            return strategy.select(self, X_pool, *args, **kwargs)
-        answer = strategy(self, X_pool, *args, **kwargs)
-        if not isinstance(answer, tuple) or len(answer) != 2:
-            return answer, None
-        if STRATEGIES_RETURN_PAIRS:
-            return answer
-        warnings.warn(
-            "Query strategies should no longer return the selected instances, this is now handled by the query "
-            "method. Please return only the indices of the selected instances.",
-            DeprecationWarning,
-            stacklevel=3,
-        )
-        return (*answer, None)
-
     def teach(self, X: Any, y: Any, bootstrap: bool = False, only_new: bool = False, **fit_kwargs: Any) -> None:
         """Add labelled samples and retrain.
 
@@ -269,8 +198,7 @@ class ActiveLearner(ModALActiveLearner):
                 self._fit_on_new(X, y, bootstrap=bootstrap, **fit_kwargs)
             else:
                 self._fit_to_known(bootstrap=bootstrap, **fit_kwargs)
-            self.round += self._has_query
-            self._has_query = False
+            self._answered()
 
     def fit(self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any) -> ActiveLearner:
         """Forget all data, take `X` and `y` as the labelled data, and train on them.
@@ -425,9 +353,15 @@ class ActiveLearner(ModALActiveLearner):
     def _begin_with(self, labels: LabeledSet) -> None:
         """Forget all data, rounds and what strategies keep, and hold `labels`."""
         self._labels = labels
-        self.memory = Memory()
-        self.round = 0
-        self._has_query = False
+        self._start_anew()
+
+    def _data(self) -> Iterable[Any]:
+        return (self.X_training, self.y_training)
+
+    def _first_strategy(self) -> QueryStrategy | None:
+        if len(self._labels) or is_fitted(self.estimator):
+            return None
+        return first_strategy(self.cold_start, self.random_state)
 
     def _checked(self, X: Any, y: Any) -> LabeledSet:
         """Samples and labels that fit together."""
@@ -514,14 +448,7 @@ class ActiveLearner(ModALActiveLearner):
         is_ensemble = isinstance(self.estimator, BaseHeterogeneousEnsemble)
         models = self.estimator.estimators_ if is_ensemble else [self.estimator]
         transformed = [Unwrapped(model).transform(X) for model in models if isinstance(model, Pipeline)]
-        if not transformed:
-            return X
-        if any(sp.issparse(block) for block in transformed):
-            return sp.hstack(transformed, format="csr")
-        if all(isinstance(block, pd.DataFrame) for block in transformed):
-            # modAL's batch strategies index by position and reshape, which a frame does not do.
-            return np.hstack([block.to_numpy() for block in transformed])
-        return np.hstack(transformed)
+        return side_by_side(transformed) if transformed else X
 
     # -- scikit-learn's protocol ---------------------------------------------------------------------------------
 
@@ -534,10 +461,8 @@ class ActiveLearner(ModALActiveLearner):
         return self.estimator.n_features_in_
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        """The parameters without the data, which would fill the screen."""
-        twin = copy.copy(self)
-        twin.X_training = twin.y_training = None
-        return super(ActiveLearner, twin).__repr__(N_CHAR_MAX)
+        """The parameters without the data."""
+        return super(ActiveLearner, without_data(self)).__repr__(N_CHAR_MAX)
 
     def __sklearn_is_fitted__(self) -> bool:
         return is_fitted(self.estimator)
@@ -568,10 +493,6 @@ class ActiveLearner(ModALActiveLearner):
             resembles = any(own_name.startswith(key) or key.startswith(own_name) for own_name in own)
             if (not takes_any and key not in accepted) or (takes_any and resembles):
                 raise TypeError(unknown_keyword(type(self).__name__, key, own))
-
-    def _unchanged_on_error(self) -> AbstractContextManager[None]:
-        """All or nothing, in what may train; the labelled data are the user's, and never written to."""
-        return unchanged_on_error(self, leave=(self.X_training, self.y_training))
 
 
 def _classifies(estimator: Any) -> bool:
