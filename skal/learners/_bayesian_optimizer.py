@@ -73,6 +73,8 @@ class BayesianOptimizer(ActiveLearner, ModALBayesianOptimizer):
     True
     """
 
+    _told: tuple[Any, Any]
+
     def __init__(
         self,
         estimator: Any,
@@ -126,7 +128,7 @@ class BayesianOptimizer(ActiveLearner, ModALBayesianOptimizer):
 
     def _begin_with(self, labels: LabeledSet) -> None:
         super()._begin_with(labels)
-        self._told: tuple[Any, Any] = (None, -np.inf)
+        self._told = (None, -np.inf)
 
     def _checked(self, X: Any, y: Any) -> LabeledSet:
         found = super()._checked(X, y)
