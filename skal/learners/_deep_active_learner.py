@@ -27,8 +27,9 @@ class DeepActiveLearner(OneEstimator, ModALDeepActiveLearner):
     Parameters
     ----------
     estimator : estimator
-        A skorch network, such as skorch's `NeuralNetClassifier` or `skal.nets.DeepClassifier`. One of skorch's own is
-        initialized at once, as modAL does; a `DeepClassifier` by the first `teach`, which tells it the classes.
+        A skorch network, such as skorch's `NeuralNetClassifier` or `skal.nets.DeepClassifier`, or what else has
+        `initialize` and `partial_fit`. It is initialized at once, as modAL does; a `DeepClassifier` by the first
+        `teach`, which tells it the classes.
     query_strategy : callable, default=modAL.uncertainty.uncertainty_sampling
         As in `ActiveLearner`. A strategy that needs the labelled data gets them with the query:
         ``learner.query(X_pool, X_training=..., y_training=...)``.
@@ -51,7 +52,7 @@ class DeepActiveLearner(OneEstimator, ModALDeepActiveLearner):
     Raises
     ------
     TypeError
-        An estimator that is no network.
+        An estimator without `initialize` or `partial_fit`.
 
     Notes
     -----
@@ -90,7 +91,7 @@ class DeepActiveLearner(OneEstimator, ModALDeepActiveLearner):
         **fit_kwargs: Any,
     ) -> None:
         check_estimator(estimator, has_data=True)
-        if not is_skorch(estimator):
+        if not all(callable(getattr(estimator, method, None)) for method in ("initialize", "partial_fit")):
             raise TypeError(
                 "DeepActiveLearner needs a network with initialize and partial_fit, such as skal.nets.DeepClassifier "
                 f"or one of skorch's. Got {shown(estimator)} instead."
@@ -105,7 +106,8 @@ class DeepActiveLearner(OneEstimator, ModALDeepActiveLearner):
         self.random_state = random_state
         self._check_fit_kwargs(fit_kwargs)
         self._start_anew()
-        if is_plain_net(estimator) and not getattr(estimator, "initialized_", False):
+        learns_classes = is_skorch(estimator) and not is_plain_net(estimator)
+        if not learns_classes and not getattr(estimator, "initialized_", False):
             estimator.initialize()
 
     def fit(self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any) -> DeepActiveLearner:

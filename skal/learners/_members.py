@@ -14,7 +14,7 @@ import sklearn
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn import config_context, get_config
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from ..models import input_tags, is_fitted, is_skorch, takes_missing
 from ..pool import view_pool
@@ -52,7 +52,8 @@ class Members(Asking):
         if not learner_list:
             raise ValueError(f"The 'learner_list' parameter of {name} must hold at least one learner. Got none.")
         for i, member in enumerate(learner_list):
-            if not isinstance(member, BaseLearner) and (hasattr(member, "fit") or not hasattr(member, "predict")):
+            is_other = isinstance(member, BaseEstimator) or not hasattr(member, "predict")
+            if is_other and not isinstance(member, BaseLearner):
                 hint = f"; did you mean ActiveLearner({type(member).__name__}(...))?" if hasattr(member, "fit") else "."
                 raise TypeError(
                     f"The members of {name} must be learners, such as skal.learners.ActiveLearner. Got {shown(member)} "
@@ -198,7 +199,7 @@ class Members(Asking):
 
     def _data(self) -> Iterable[Any]:
         members = [member for member in self.learner_list if hasattr(member, "X_training")]
-        return [part for member in members for part in (member.X_training, member.y_training)]
+        return [part for member in members for part in (member.X_training, getattr(member, "y_training", None))]
 
     def transform_without_estimating(self, X: Any) -> Any:
         """`X` behind the transformers of each member's pipeline, side by side; once for each member, as in modAL."""
