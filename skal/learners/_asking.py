@@ -108,15 +108,23 @@ class Asking:
         """What a strategy that is not skal's is called with: the learner and the pool, as modAL's strategies need them.
 
         modAL's ranked batch measures distances on whatever the samples are, and reshapes and indexes it as an array:
-        of other containers it is given the numbers to measure on, while the estimator gets the samples as they are.
+        of other containers it is given the numbers to measure on, while the estimator gets the samples as they are. A
+        learner that keeps no data has none labelled.
         """
         named = strategy.func if isinstance(strategy, functools.partial) else strategy
-        if getattr(named, "__module__", None) != "modAL.batch" or _is_matrix(X_pool):
+        keeps_data = hasattr(self, "X_training")
+        if getattr(named, "__module__", None) != "modAL.batch" or (_is_matrix(X_pool) and keeps_data):
             return self, X_pool
-        transform = self.transform_without_estimating if self.on_transformed else None
-        twin = copy.copy(self)
+        on_transformed, transform = self.on_transformed, self.transform_without_estimating
+
+        def numbers_of(X: Any) -> Any:
+            return _numbers_of(transform(X) if on_transformed else X)
+
+        labeled = getattr(self, "X_training", None)
+        twin: Any = copy.copy(self)
         twin.on_transformed = True
-        vars(twin)["transform_without_estimating"] = lambda X: _numbers_of(X if transform is None else transform(X))
+        twin.X_training = known = None if labeled is None else numbers_of(labeled)
+        vars(twin)["transform_without_estimating"] = lambda X: known if X is known else numbers_of(X)
         return twin, X_pool
 
     def transform_without_estimating(self, X: Any) -> Any:
