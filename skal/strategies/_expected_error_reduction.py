@@ -110,7 +110,11 @@ def expected_error_reduction(
     n_instances = check_n_instances(n_instances, n)
     _check(learner, loss, p_subsample, random_sample)
     rng = make_generator(random_state, getattr(learner, "round", 0))
-    if not is_fitted(learner):
+    if learner.X_training is None:
+        if is_fitted(learner):
+            raise TypeError(
+                "expected_error_reduction needs the labelled data. Teach the learner, or give it X_training."
+            )
         warnings.warn(
             "The learner has no labelled data yet, so expected_error_reduction chooses uniformly at random.",
             ColdStartWarning,
@@ -118,8 +122,6 @@ def expected_error_reduction(
         )
         chosen, errors = rng.choice(n, size=n_instances, replace=False), np.zeros(n_instances)
         return (chosen, errors) if STRATEGIES_RETURN_PAIRS else chosen
-    if learner.X_training is None:
-        raise TypeError("expected_error_reduction needs the labelled data. Teach the learner, or give it X_training.")
     is_candidate = rng.random(n) < p_subsample
     missing = max(0, n_instances - int(is_candidate.sum()))
     is_candidate[rng.choice(np.flatnonzero(~is_candidate), size=missing, replace=False)] = True

@@ -240,6 +240,13 @@ class TestTheLoop:
         committee.teach(rows, labels[: len(idx)])
         assert committee.transform_without_estimating(texts).shape == (12, 2 * len({*" ".join(texts + rows).split()}))
 
+    def test_a_committee_as_the_estimator_of_a_learner(self):
+        learner = ActiveLearner(Committee(members()), uncertainty_sampling)
+        idx, rows = learner.query(POOL, n_instances=12)
+        learner.teach(rows, Y_POOL[idx], bootstrap=True)
+        assert [len(member.X_training) for member in learner.estimator] == [12] * 3
+        assert learner.predict(POOL).shape == (60,) and learner.classes_.tolist() == np.unique(Y_POOL[idx]).tolist()
+
     def test_a_deep_member(self):
         net = DeepClassifier(nn.Linear(4, 3), classes=["ant", "bee", "caterpillar"], max_epochs=1, random_state=0)
         committee = Committee([ActiveLearner(net, X_training=X[:20], y_training=Y[:20]), *members()[:1]])
