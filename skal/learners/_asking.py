@@ -92,7 +92,7 @@ class Asking:
             "Query strategies should no longer return the selected instances, this is now handled by the query "
             "method. Please return only the indices of the selected instances.",
             DeprecationWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
         return (*answer, None)
 

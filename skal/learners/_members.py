@@ -158,7 +158,14 @@ class Members(Asking):
     def _votes(self, X: Any, predict_kwargs: dict[str, Any]) -> NDArray:
         """The prediction of each member, `(n, n_members)`."""
         found = self._each(lambda i: self.learner_list[i].predict(X, **predict_kwargs))
-        return np.stack([np.asarray(votes).reshape(-1) for votes in found], axis=1)
+        columns = [np.asarray(votes) for votes in found]
+        for i, votes in enumerate(columns):
+            if votes.ndim != 1 and votes.shape[1:] != (1,):
+                raise ValueError(
+                    f"The members of {type(self).__name__} must give one prediction for each sample. Member {i} gives "
+                    f"predictions of shape {votes.shape}."
+                )
+        return np.stack([votes.reshape(-1) for votes in columns], axis=1)
 
     def _each(self, work: Callable[[int], Any]) -> list[Any]:
         """`work` of each member, by position, in up to `n_jobs` threads; none is at work any more when this ends."""
