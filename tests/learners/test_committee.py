@@ -241,7 +241,7 @@ class TestTheLoop:
         assert committee.transform_without_estimating(texts).shape == (12, 2 * len({*" ".join(texts + rows).split()}))
 
     def test_a_committee_as_the_estimator_of_a_learner(self):
-        learner = ActiveLearner(Committee(members()), uncertainty_sampling)
+        learner = ActiveLearner(Committee(members()), uncertainty_sampling, random_state=0)
         idx, rows = learner.query(POOL, n_instances=12)
         learner.teach(rows, Y_POOL[idx], bootstrap=True)
         assert [len(member.X_training) for member in learner.estimator] == [12] * 3
