@@ -50,6 +50,12 @@ def _load_labeling(name: str) -> Callable[[], Any]:
     return load
 
 
+def _load_modal() -> Any:
+    from .learners import modal_command
+
+    return modal_command
+
+
 COMMANDS = {
     "start": Command("begin a labelling project", _load_labeling("START"), "Nothing was begun."),
     "query": Command("choose what to label next", _load_labeling("QUERY"), "No label is lost."),
@@ -61,6 +67,7 @@ COMMANDS = {
         _load_compare,
         "Finished runs are kept in the results folder; the same command goes on from there.",
     ),
+    "modal": Command("say what to change in a script that uses modAL", _load_modal, "Nothing was changed."),
 }
 
 

@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-import functools
-import inspect
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
 from modAL.uncertainty import uncertainty_sampling
 from sklearn.base import clone, is_classifier
-from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
-from torch import nn
 
-from ..base import unknown_keyword
-from ..models import Unwrapped, casting, interrupts_pass, is_fitted, is_plain_net, net_labels, takes_missing
-from ..pool import Memory
-from ..rows import (
-    check_classes,
-    check_labels,
-    check_training_data,
-    n_rows,
-    net_input,
-    own_labels,
-    plain_labels,
-    read_by,
-    take_rows,
-)
-from ..utils._compat import STRATEGIES_RETURN_PAIRS, BaseHeterogeneousEnsemble, ModALActiveLearner
-from ..utils._random import make_generator
+from ..base import QueryStrategy
+from ..models import is_fitted
+from ..rows import check_classes, check_labels, take_rows
+from ..utils._compat import ModALActiveLearner
 from ..utils._validation import shown
 from ._arguments import NOT_GIVEN, check_cold_start, check_estimator, check_query_strategy, first_strategy
 from ._labels import LabeledSet, is_one_label
-from ._transaction import LARGEST_IN_QUERY, Snapshot, unchanged_on_error
+from ._one_estimator import OneEstimator
+from ._transaction import Snapshot, unchanged_on_error
 
 __all__ = ["ActiveLearner"]
 
 
-class ActiveLearner(ModALActiveLearner):
+class ActiveLearner(OneEstimator, ModALActiveLearner):
     """modAL's `ActiveLearner`, for scikit-learn 1.6 to 1.9, pandas 2 and 3, modAL 0.4.1 and 0.4.2.1.
 
     Existing modAL scripts run unchanged. What modAL's own class cannot do on today's stack works here: `teach` and
@@ -136,9 +115,6 @@ class ActiveLearner(ModALActiveLearner):
     15
     """
 
-    n_rounds: int | None = None
-    verbose: bool = False
-    memory_limit: int = 4 << 30
     _labels: LabeledSet
 
     def __init__(
@@ -183,69 +159,6 @@ class ActiveLearner(ModALActiveLearner):
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
-    def query(self, X_pool: Any, *query_args: Any, return_metrics: bool = False, **query_kwargs: Any) -> Any:
-        """Ask the strategy which samples of the pool to label next.
-
-        Parameters
-        ----------
-        X_pool : array-like of n samples
-            The pool.
-        *query_args, **query_kwargs
-            Passed to the strategy: `n_instances`, and parameters for this call only.
-        return_metrics : bool, default=False
-            Whether to return the scores, too.
-
-        Returns
-        -------
-        query_idx : ndarray of shape (n_instances,)
-            Positions in `X_pool` (whatever a foreign strategy returns).
-        instances : array-like
-            ``X_pool[query_idx]``, by position, in the container of `X_pool`.
-        scores : ndarray of shape (n_instances,)
-            Only with ``return_metrics=True``; None, with a warning, where a foreign strategy gives none.
-        """
-        with unchanged_on_error(self, largest=LARGEST_IN_QUERY, leave=(self.X_training, self.y_training)):
-            result = self._ask(X_pool, query_args, query_kwargs)
-            if len(result) == 3:
-                query_idx, instances, scores = result
-            else:
-                query_idx, scores = result
-                instances = take_rows(X_pool, query_idx)
-            self._has_query = True
-        if not return_metrics:
-            return query_idx, instances
-        if scores is None:
-            warnings.warn("The selected query strategy doesn't support return_metrics", stacklevel=2)
-        return query_idx, instances, scores
-
-    def _ask(self, X_pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        """The strategy's answer, (indices, scores) or (indices, instances, scores); one call, whatever comes back."""
-        strategy: Any = self.query_strategy
-        if isinstance(strategy, functools.partial) and not strategy.args and hasattr(strategy.func, "select"):
-            strategy, kwargs = strategy.func, {**strategy.keywords, **kwargs}
-        if len(self._labels) == 0 and not is_fitted(self.estimator):
-            first = first_strategy(self.cold_start, self.random_state)
-            if first is not None:
-                given = {**getattr(strategy, "keywords", {}), **kwargs}
-                n_instances = args[0] if args else given.pop("n_instances", 1)
-                if hasattr(strategy, "with_params"):
-                    strategy.with_params(given)  # whose errors are the same with labels and without
-                return first.select(self, X_pool, n_instances)
-        if hasattr(strategy, "select"):
-            return strategy.select(self, X_pool, *args, **kwargs)
-        answer = strategy(self, X_pool, *args, **kwargs)
-        if not isinstance(answer, tuple) or len(answer) != 2:
-            return answer, None
-        if STRATEGIES_RETURN_PAIRS:
-            return answer
-        warnings.warn(
-            "Query strategies should no longer return the selected instances, this is now handled by the query "
-            "method. Please return only the indices of the selected instances.",
-            DeprecationWarning,
-            stacklevel=3,
-        )
-        return (*answer, None)
-
     def teach(self, X: Any, y: Any, bootstrap: bool = False, only_new: bool = False, **fit_kwargs: Any) -> None:
         """Add labelled samples and retrain.
 
@@ -269,8 +182,7 @@ class ActiveLearner(ModALActiveLearner):
                 self._fit_on_new(X, y, bootstrap=bootstrap, **fit_kwargs)
             else:
                 self._fit_to_known(bootstrap=bootstrap, **fit_kwargs)
-            self.round += self._has_query
-            self._has_query = False
+            self._answered()
 
     def fit(self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any) -> ActiveLearner:
         """Forget all data, take `X` and `y` as the labelled data, and train on them.
@@ -425,22 +337,19 @@ class ActiveLearner(ModALActiveLearner):
     def _begin_with(self, labels: LabeledSet) -> None:
         """Forget all data, rounds and what strategies keep, and hold `labels`."""
         self._labels = labels
-        self.memory = Memory()
-        self.round = 0
-        self._has_query = False
+        self._start_anew()
+
+    def _data(self) -> Iterable[Any]:
+        return (self.X_training, self.y_training)
+
+    def _first_strategy(self) -> QueryStrategy | None:
+        if len(self._labels) or is_fitted(self.estimator):
+            return None
+        return first_strategy(self.cold_start, self.random_state)
 
     def _checked(self, X: Any, y: Any) -> LabeledSet:
         """Samples and labels that fit together."""
-        if is_one_label(y):
-            raise ValueError(
-                f"y must hold one label for each of {n_rows(X)} samples. Got the label {shown(y)} alone: put it into a "
-                "list."
-            )
-        y = own_labels(X) if y is None else y
-        if self.classes is not None:
-            check_labels(y, check_classes(self.classes, type(self).__name__))
-        check_training_data(X, y, ensure_all_finite=self.force_all_finite and not takes_missing(self.estimator))
-        return LabeledSet(X, y)
+        return LabeledSet(*self._check_data(X, y, self.classes))
 
     # -- the parts that modAL's Committee calls ------------------------------------------------------------------
 
@@ -462,88 +371,7 @@ class ActiveLearner(ModALActiveLearner):
         new = self._checked(X, y)
         return self._fit_estimator(new.X, new.y, bootstrap, fit_kwargs)
 
-    def _fit_estimator(self, X: Any, y: Any, bootstrap: bool, fit_kwargs: dict[str, Any]) -> ActiveLearner:
-        if not isinstance(bootstrap, (int, np.bool_)):
-            raise ValueError(f"The 'bootstrap' parameter of a learner must be a bool. Got {shown(bootstrap)} instead.")
-        if bootstrap:
-            n = n_rows(X)
-            idx = make_generator(self.random_state, self.round, n).integers(n, size=n)
-            X, y = take_rows(X, idx), take_rows(y, idx)
-        with self._at_work(X), interrupts_pass():
-            self.estimator.fit(self._model_input(X), self._model_labels(y), **fit_kwargs)
-        return self
-
-    # -- the estimator behind the learner ------------------------------------------------------------------------
-
-    def _model_input(self, X: Any) -> Any:
-        """`X` as the estimator takes it: a bare skorch network, also in a search, gets its own dtype."""
-        unwrapped = Unwrapped(self.estimator)
-        if unwrapped.transformers or not is_plain_net(unwrapped.final):
-            return X
-        module = getattr(unwrapped.final, "module_", unwrapped.final.module)
-        return net_input(X, module if isinstance(module, nn.Module) else None)
-
-    def _model_labels(self, y: Any) -> Any:
-        """A plain skorch network, also one at the end of a pipeline, takes only 64-bit integers as class labels."""
-        y = plain_labels(y)
-        return net_labels(y) if is_plain_net(Unwrapped(self.estimator).final) else y
-
-    @contextmanager
-    def _at_work(self, X: Any) -> Iterator[None]:
-        """While the estimator is given `X`."""
-        with casting(self.estimator), read_by(X, type(Unwrapped(self.estimator).final).__name__):
-            yield
-
-    def predict(self, X: Any, **predict_kwargs: Any) -> Any:
-        """The estimator's predictions, `(n,)`."""
-        with self._at_work(X):
-            return self.estimator.predict(self._model_input(X), **predict_kwargs)
-
-    def predict_proba(self, X: Any, **predict_proba_kwargs: Any) -> Any:
-        """The estimator's class probabilities, `(n, n_classes)`."""
-        with self._at_work(X):
-            return self.estimator.predict_proba(self._model_input(X), **predict_proba_kwargs)
-
-    def score(self, X: Any, y: Any, **score_kwargs: Any) -> Any:
-        """The estimator's own score, accuracy for classifiers."""
-        with self._at_work(X):
-            return self.estimator.score(self._model_input(X), plain_labels(y), **score_kwargs)
-
-    def transform_without_estimating(self, X: Any) -> Any:
-        """`X` behind the transformers of the estimator's pipeline, or of each pipeline of an ensemble."""
-        is_ensemble = isinstance(self.estimator, BaseHeterogeneousEnsemble)
-        models = self.estimator.estimators_ if is_ensemble else [self.estimator]
-        transformed = [Unwrapped(model).transform(X) for model in models if isinstance(model, Pipeline)]
-        if not transformed:
-            return X
-        if any(sp.issparse(block) for block in transformed):
-            return sp.hstack(transformed, format="csr")
-        if all(isinstance(block, pd.DataFrame) for block in transformed):
-            # modAL's batch strategies index by position and reshape, which a frame does not do.
-            return np.hstack([block.to_numpy() for block in transformed])
-        return np.hstack(transformed)
-
     # -- scikit-learn's protocol ---------------------------------------------------------------------------------
-
-    @property
-    def classes_(self) -> Any:
-        return self.estimator.classes_
-
-    @property
-    def n_features_in_(self) -> int:
-        return self.estimator.n_features_in_
-
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        """The parameters without the data, which would fill the screen."""
-        twin = copy.copy(self)
-        twin.X_training = twin.y_training = None
-        return super(ActiveLearner, twin).__repr__(N_CHAR_MAX)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return is_fitted(self.estimator)
-
-    def __sklearn_tags__(self) -> Any:
-        return get_tags(self.estimator)
 
     def __sklearn_clone__(self) -> ActiveLearner:
         """The same parameters without the data: nothing is refitted here, and nothing labelled leaks into a fold."""
@@ -553,25 +381,6 @@ class ActiveLearner(ModALActiveLearner):
         twin._fit_kwargs = dict(self._fit_kwargs)
         twin.n_rounds = self.n_rounds
         return twin
-
-    def _check_fit_kwargs(self, fit_kwargs: dict[str, Any]) -> None:
-        """A keyword that the estimator's `fit` cannot take is a typo, not something to swallow."""
-        if not fit_kwargs:
-            return
-        own = [name for name in inspect.signature(type(self).__init__).parameters if name not in ("self", "fit_kwargs")]
-        try:
-            accepted = inspect.signature(self.estimator.fit).parameters
-        except (AttributeError, TypeError, ValueError):
-            return
-        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
-        for key in fit_kwargs:
-            resembles = any(own_name.startswith(key) or key.startswith(own_name) for own_name in own)
-            if (not takes_any and key not in accepted) or (takes_any and resembles):
-                raise TypeError(unknown_keyword(type(self).__name__, key, own))
-
-    def _unchanged_on_error(self) -> AbstractContextManager[None]:
-        """All or nothing, in what may train; the labelled data are the user's, and never written to."""
-        return unchanged_on_error(self, leave=(self.X_training, self.y_training))
 
 
 def _classifies(estimator: Any) -> bool:

@@ -17,6 +17,7 @@ from ._detection_least_confidence import DetectionLeastConfidence, detection_lea
 from ._detection_margin import DetectionMargin, detection_margin_sampling
 from ._dm2 import DM2, dm2_sampling
 from ._entropy_sampling import EntropySampling, entropy_sampling
+from ._expected_error_reduction import expected_error_reduction
 from ._kmeans_sampling import KMeansSampling, kmeans_sampling
 from ._least_confidence import LeastConfidence, least_confidence_sampling
 from ._margin_sampling import MarginSampling, margin_sampling
@@ -75,6 +76,7 @@ __all__ = [
     "detection_margin_sampling",
     "dm2_sampling",
     "entropy_sampling",
+    "expected_error_reduction",
     "kmeans_sampling",
     "least_confidence_sampling",
     "margin_sampling",

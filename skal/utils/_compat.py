@@ -28,6 +28,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.nn.modules.dropout import _DropoutNd as Dropout
 
+try:
+    from modAL.models import DeepActiveLearner as ModALDeepActiveLearner
+except ImportError:  # of modAL 0.4.1
+    ModALDeepActiveLearner = BaseLearner
+
 from ._validation import shown
 
 __all__ = [
@@ -44,6 +49,7 @@ __all__ = [
     "InvalidParameterError",
     "LinearClassifierMixin",
     "ModALActiveLearner",
+    "ModALDeepActiveLearner",
     "Options",
     "RealNotInt",
     "StrOptions",
