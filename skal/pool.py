@@ -138,7 +138,8 @@ class PoolView:
         if X_training is not None and (y_training is None or n_rows(y_training) != self.n_labeled):
             raise ValueError("X_training and y_training must hold the same number of samples.")
         self.y: Any = None
-        self.round = int(getattr(classifier, "round", 0) or 0) if isinstance(classifier, BaseLearner) else 0
+        is_learner = isinstance(classifier, (BaseLearner, BaseCommittee))
+        self.round = int(getattr(classifier, "round", 0) or 0) if is_learner else 0
         self.n_rounds: int | None = getattr(classifier, "n_rounds", None)
         self._n = n_rows(X)
         self._wishes = _Wishes()
@@ -146,7 +147,6 @@ class PoolView:
         self._parent: PoolView | None = None
         self._whole: PoolView | None = None
         self._must_be_finite = False
-        is_learner = isinstance(classifier, (BaseLearner, BaseCommittee))
         self.block_size: int | None = None
         self.memory_limit: int = getattr(classifier, "memory_limit", _LIMIT) if is_learner else _LIMIT
         self.verbose = is_learner and bool(getattr(classifier, "verbose", False))

@@ -133,7 +133,7 @@ class LabelingSession:
                 raise JournalError(
                     f"The journal '{opened.path}' holds a session already, which LabelingSession.resume goes on with."
                 )
-            settings = {
+            settings: dict[str, Any] = {
                 "session": uuid.uuid4().hex,
                 "classes": names,
                 "n": len(known),

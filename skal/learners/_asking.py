@@ -81,7 +81,7 @@ class Asking:
                 strategy.with_params(given)  # whose errors are the same with labels and without
             return first.select(self, X_pool, n_instances)
         if hasattr(strategy, "select"):
-            return self._select(strategy, X_pool, *args, **kwargs)
+            return strategy.select(self, X_pool, *args, **kwargs)
         learner, X_pool = self._for_modal(strategy, X_pool)
         answer = strategy(learner, X_pool, *args, **kwargs)
         if not isinstance(answer, tuple) or len(answer) != 2:
@@ -99,10 +99,6 @@ class Asking:
     def _first_strategy(self) -> QueryStrategy | None:
         """Who chooses in place of the strategy, while there are no labels."""
         return None
-
-    def _select(self, strategy: Any, X_pool: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """The answer of a strategy of skal's."""
-        return strategy.select(self, X_pool, *args, **kwargs)
 
     def _for_modal(self, strategy: Any, X_pool: Any) -> tuple[Any, Any]:
         """What a strategy that is not skal's is called with: the learner and the pool, as modAL's strategies need them.

@@ -17,7 +17,6 @@ from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, clone
 
 from ..models import input_tags, is_fitted, is_skorch, takes_missing
-from ..pool import view_pool
 from ..utils._compat import BaseLearner
 from ..utils._validation import shown
 from ._arguments import check_query_strategy
@@ -192,13 +191,6 @@ class Members(Asking):
     def _work_of(self, i: int, work: Callable[[int], Any]) -> Any:
         with _on_this_stack(self.learner_list[i]):
             return work(i)
-
-    def _select(
-        self, strategy: Any, X_pool: Any, *args: Any, X_training: Any = None, y_training: Any = None, **kwargs: Any
-    ) -> tuple[Any, ...]:
-        view = view_pool(self, X_pool, X_training=X_training, y_training=y_training)
-        view.round = self.round
-        return strategy.select(view, X_pool, *args, **kwargs)
 
     def _for_modal(self, strategy: Any, X_pool: Any) -> tuple[Any, Any]:
         # modAL's measures of disagreement ask for the shape of the pool.
