@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch.dataset import Dataset as SkorchDataset
-from torch.utils.data import Subset, default_collate
+from torch.utils.data import Dataset, Subset, default_collate
 
 __all__ = [
     "FEATURES",
     "INPUT",
     "WEIGHT",
     "PackedData",
+    "batch_reader",
     "collate_samples",
     "image_tensor",
     "is_packed",
@@ -55,8 +56,55 @@ class PackedData(SkorchDataset):
         return packed, 0 if self.codes is None else self.codes[i]
 
 
-def collate_samples(rows: list[Any]) -> Any:
+class _Batch(tuple):
+    """Samples and labels as one batch already."""
+
+    __slots__ = ()
+
+
+class _BatchReader(Dataset):
+    """The rows `places` of a dataset of tensors, of which a batch is read at once, not row by row."""
+
+    def __init__(self, data: SkorchDataset, places: NDArray[np.int64] | None) -> None:
+        self.data, self.places = data, places
+
+    def __len__(self) -> int:
+        return len(self.data) if self.places is None else len(self.places)
+
+    def __getitems__(self, rows: list[int]) -> _Batch:
+        idx = torch.as_tensor(rows if self.places is None else self.places[rows])
+        if not isinstance(self.data, PackedData):
+            return _Batch((_taken(self.data.X, idx), torch.zeros(len(idx), 1)))
+        packed = {self.data.key: _taken(self.data.samples.X, idx)}
+        if self.data.weight is not None:
+            packed[WEIGHT] = torch.as_tensor(np.asarray(self.data.weight)[idx.numpy()])
+        codes = 0 * idx if self.data.codes is None else torch.as_tensor(np.asarray(self.data.codes)[idx.numpy()])
+        return _Batch((packed, codes))
+
+
+def _taken(X: Any, idx: torch.Tensor) -> Any:
+    # Copies: a module may work in place.
+    return {key: value[idx] for key, value in X.items()} if isinstance(X, dict) else X[idx]
+
+
+def batch_reader(data: Any) -> Any:
+    """`data`, or where its samples are tensors in memory, what reads a batch of them at once for `collate_samples`."""
+    base, places = data, None
+    while type(base) is Subset:
+        inner = np.asarray(base.indices, dtype=np.int64)
+        base, places = base.dataset, inner if places is None else inner[places]
+    samples = base.samples if type(base) is PackedData else base
+    X = samples.X if type(samples) is SkorchDataset else None
+    values = list(X.values()) if type(X) is dict else [X]
+    if not values or not all(type(value) is torch.Tensor and value.layout == torch.strided for value in values):
+        return data
+    return _BatchReader(base, places) if base is not samples or base.y is None else data
+
+
+def collate_samples(rows: Any) -> Any:
     """Samples of a Dataset as one batch, as torch makes it; where they cannot be one, the error says what to do."""
+    if isinstance(rows, _Batch):
+        return list(rows)
     try:
         return default_collate(rows)
     except (TypeError, RuntimeError) as error:

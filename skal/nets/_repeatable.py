@@ -23,7 +23,7 @@ from ..utils._compat import BatchNorm, trained_parts
 from ..utils._random import make_generator, sklearn_seed
 from ..utils._torch import put_back_in_child, resolve_device, torch_rng
 from ..utils._validation import shown
-from ._data import collate_samples
+from ._data import batch_reader, collate_samples
 from ._labels import sorted_labels
 from ._params import NET_CONSTRAINTS, check_net_params, made
 from ._unchanged import unchanged_on_error
@@ -189,6 +189,8 @@ class RepeatableNet(NeuralNet):
             kwargs.setdefault("collate_fn", self._collate)
         elif make is DataLoader:
             kwargs.setdefault("collate_fn", collate_samples)
+        if make is DataLoader and kwargs["collate_fn"] is collate_samples:
+            dataset = batch_reader(dataset)
         if "batch_sampler" in kwargs:
             return make(dataset, **kwargs)
         if kwargs.setdefault("batch_size", self.batch_size) == -1:
