@@ -14,6 +14,7 @@ from ..utils._arrays import blocks
 from ..utils._validation import kind_of
 from ._generics import (
     as_index,
+    comes_in_batches,
     feature_shape,
     is_finite,
     n_rows,
@@ -23,6 +24,7 @@ from ._generics import (
     row_bytes,
     row_keys,
     samples_of,
+    sendable,
     stack_rows,
     take_rows,
 )
@@ -70,6 +72,8 @@ def _(X: Any, idx: Any) -> Any:
 
 register_sparse(read_rows)(take_rows.dispatch(sp.csr_matrix))
 register_sparse(feature_shape)(feature_shape.dispatch(object))
+register_sparse(comes_in_batches)(comes_in_batches.dispatch(object))
+register_sparse(sendable)(sendable.dispatch(object))
 
 
 @register_sparse(samples_of)
