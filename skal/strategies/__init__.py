@@ -29,6 +29,7 @@ from ._prob_cover import ProbCover, prob_cover_sampling
 from ._pt4al import PT4AL, pt4al_sampling
 from ._query_by_committee import QueryByCommittee, query_by_committee_sampling
 from ._random_sampling import RandomSampling, random_sampling
+from ._stochastic_batch import StochasticBatch, stochastic_batch_sampling
 from ._typiclust import TypiClust, typiclust_sampling
 from ._uffm import UFFM, remove_similar, uffm_sampling
 
@@ -59,6 +60,7 @@ __all__ = [
     "ProbCover",
     "QueryByCommittee",
     "RandomSampling",
+    "StochasticBatch",
     "TypiClust",
     "active_ft_sampling",
     "alfa_mix_sampling",
@@ -87,6 +89,7 @@ __all__ = [
     "query_by_committee_sampling",
     "random_sampling",
     "remove_similar",
+    "stochastic_batch_sampling",
     "sub_pool_bounds",
     "typiclust_sampling",
     "uffm_sampling",
@@ -107,7 +110,8 @@ def usable_with(model: Any) -> list[str]:
     list of str
         Class names, sorted. What the strategies need of the labelled data counts as given, but for a committee, which
         has none. Strategies with parameters of their own choice (`UFFM` around a detector's strategy, say) count with
-        their defaults, and `Prefilter` and `Partitioned` with none of the strategies that they are given.
+        their defaults, and `Prefilter`, `Partitioned` and `StochasticBatch` with none of the strategies that they are
+        given.
 
     Notes
     -----
@@ -119,8 +123,9 @@ def usable_with(model: Any) -> list[str]:
     --------
     >>> from sklearn.svm import SVC
     >>> from skal.strategies import usable_with
-    >>> usable_with(SVC())
-    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'Partitioned', 'Prefilter', 'ProbCover', 'RandomSampling', 'TypiClust']
+    >>> usable_with(SVC())  # doctest: +NORMALIZE_WHITESPACE
+    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'Partitioned', 'Prefilter', 'ProbCover', 'RandomSampling', 'StochasticBatch',
+     'TypiClust']
     """
     known = model if isinstance(model, Model) else Unwrapped(model).model
 

@@ -34,6 +34,7 @@ LIGHT = {
     "Partitioned": {"strategy": strategies.MarginSampling(), "n_parts": 3},
     "Prefilter": {"strategy": strategies.MarginSampling(), "n_candidates": 5},
     "QueryByCommittee": {"n_members": 2},
+    "StochasticBatch": {"strategy": strategies.MarginSampling()},
 }
 # Parameters whose larger values cost time alone: what is in range, and would run for ever.
 COSTLY = {"n_steps", "max_iter", "n_samples", "n_members", "n_snapshots", "n_init", "max_epochs"}

@@ -23,6 +23,7 @@ READS = {
     "LeastConfidence": ((1, 0), (1, 0)),
     "MarginSampling": ((1, 0), (1, 0)),
     "EntropySampling": ((1, 0), (1, 0)),
+    "StochasticBatch": ((1, 0), (1, 0)),
     "ActiveFT": ((1, 0), (1, 0)),
     "KMeansSampling": ((1, 0), (1, 0)),
     "PatraBruzzone": ((1, 0), (1, 0)),
@@ -72,6 +73,7 @@ SETTINGS = {
     "BayesianEntropy": {"n_samples": 4},
     "NoiseStability": {"n_samples": 4},
     "QueryByCommittee": {"n_members": 2},
+    "StochasticBatch": {"strategy": strategies.MarginSampling()},
     "Prefilter": {"strategy": strategies.CoreSet(), "first": strategies.MarginSampling(), "n_candidates": N_POOL // 2},
 }
 # What computes with raw samples, and what chooses by another strategy in parts of the pool.
