@@ -20,6 +20,7 @@ from ._entropy_sampling import EntropySampling, entropy_sampling
 from ._kmeans_sampling import KMeansSampling, kmeans_sampling
 from ._least_confidence import LeastConfidence, least_confidence_sampling
 from ._margin_sampling import MarginSampling, margin_sampling
+from ._max_herding import MaxHerding, max_herding_sampling
 from ._noise_stability import NoiseStability, noise_stability_sampling
 from ._partitioned import Partitioned, partitioned_sampling
 from ._parts._sub_pools import cluster_distance_difference, sub_pool_bounds
@@ -32,6 +33,7 @@ from ._random_sampling import RandomSampling, random_sampling
 from ._stochastic_batch import StochasticBatch, stochastic_batch_sampling
 from ._typiclust import TypiClust, typiclust_sampling
 from ._uffm import UFFM, remove_similar, uffm_sampling
+from ._uncertainty_herding import UncertaintyHerding, uncertainty_herding_sampling
 
 __all__ = [
     "BADGE",
@@ -53,6 +55,7 @@ __all__ = [
     "KMeansSampling",
     "LeastConfidence",
     "MarginSampling",
+    "MaxHerding",
     "NoiseStability",
     "Partitioned",
     "PatraBruzzone",
@@ -62,6 +65,7 @@ __all__ = [
     "RandomSampling",
     "StochasticBatch",
     "TypiClust",
+    "UncertaintyHerding",
     "active_ft_sampling",
     "alfa_mix_sampling",
     "badge_sampling",
@@ -80,6 +84,7 @@ __all__ = [
     "kmeans_sampling",
     "least_confidence_sampling",
     "margin_sampling",
+    "max_herding_sampling",
     "noise_stability_sampling",
     "partitioned_sampling",
     "patra_bruzzone_sampling",
@@ -93,6 +98,7 @@ __all__ = [
     "sub_pool_bounds",
     "typiclust_sampling",
     "uffm_sampling",
+    "uncertainty_herding_sampling",
     "usable_with",
 ]
 
@@ -124,8 +130,8 @@ def usable_with(model: Any) -> list[str]:
     >>> from sklearn.svm import SVC
     >>> from skal.strategies import usable_with
     >>> usable_with(SVC())  # doctest: +NORMALIZE_WHITESPACE
-    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'Partitioned', 'Prefilter', 'ProbCover', 'RandomSampling', 'StochasticBatch',
-     'TypiClust']
+    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'MaxHerding', 'Partitioned', 'Prefilter', 'ProbCover', 'RandomSampling',
+     'StochasticBatch', 'TypiClust']
     """
     known = model if isinstance(model, Model) else Unwrapped(model).model
 

@@ -33,6 +33,7 @@ READS = {
     "ALFAMix": ((1, 1), (1, 1)),
     "CoreSet": ((1, 1), (1, 1)),
     "DECERN": ((1, 1), (1, 1)),
+    "MaxHerding": ((1, 1), (1, 1)),
     "ProbCover": ((1, 1), (1, 1)),
     "TypiClust": ((1, 1), (1, 1)),
     # Several passes: one for each of 4 dropout masks, which a frozen backbone needs once.
@@ -44,6 +45,8 @@ READS = {
     "BALQUE": ((EPOCHS, EPOCHS), (1, 1)),
     # One for each of 2 clones, trained on a bootstrap of the labelled.
     "QueryByCommittee": ((2, 2 * EPOCHS), (2, 2)),
+    # The labelled once more, 10 of 12 in each epoch of a clone, and 2 by it.
+    "UncertaintyHerding": ((1, 1 + (EPOCHS * 10 + 2) / 12), (1, 2)),
     # One for the keys of samples, one for the pretext, one for the model.
     "BAL": ((3, 2), (3, 2)),
     "PT4AL": ((3, 2), (3, 2)),
@@ -148,5 +151,5 @@ def test_reads_in_a_query(name, frozen):
     if name != "Prefilter":
         assert {pool.reads[i] for i in range(N_POOL)} == {of_pool}
     # Each training reads, beyond these, the first image, by which the network is built.
-    n_fits = {"BALQUE": 1, "QueryByCommittee": 2}.get(name, 0)
+    n_fits = {"BALQUE": 1, "QueryByCommittee": 2, "UncertaintyHerding": 1}.get(name, 0)
     assert sum(labeled.reads.values()) == of_labeled * N_LABELED + n_fits
