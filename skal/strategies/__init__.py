@@ -6,16 +6,19 @@ from ..models import Model, Unwrapped
 from ._active_ft import ActiveFT, active_ft_sampling
 from ._alfa_mix import ALFAMix, alfa_mix_sampling
 from ._badge import BADGE, badge_sampling
+from ._bait import BAIT, bait_sampling
 from ._bal import BAL, bal_sampling
 from ._bald import BALD, bald_sampling
 from ._balque import BALQUE, balque_sampling
 from ._bayesian_entropy import BayesianEntropy, bayesian_entropy_sampling
+from ._cluster_margin import ClusterMargin, cluster_margin_sampling
 from ._core_set import CoreSet, core_set_sampling
 from ._decern import DECERN, decern_sampling
 from ._detection_entropy import DetectionEntropy, detection_entropy_sampling
 from ._detection_least_confidence import DetectionLeastConfidence, detection_least_confidence_sampling
 from ._detection_margin import DetectionMargin, detection_margin_sampling
 from ._dm2 import DM2, dm2_sampling
+from ._drop_query import DropQuery, drop_query_sampling
 from ._entropy_sampling import EntropySampling, entropy_sampling
 from ._kmeans_sampling import KMeansSampling, kmeans_sampling
 from ._least_confidence import LeastConfidence, least_confidence_sampling
@@ -37,6 +40,7 @@ from ._uncertainty_herding import UncertaintyHerding, uncertainty_herding_sampli
 
 __all__ = [
     "BADGE",
+    "BAIT",
     "BAL",
     "BALD",
     "BALQUE",
@@ -47,10 +51,12 @@ __all__ = [
     "ALFAMix",
     "ActiveFT",
     "BayesianEntropy",
+    "ClusterMargin",
     "CoreSet",
     "DetectionEntropy",
     "DetectionLeastConfidence",
     "DetectionMargin",
+    "DropQuery",
     "EntropySampling",
     "KMeansSampling",
     "LeastConfidence",
@@ -69,17 +75,20 @@ __all__ = [
     "active_ft_sampling",
     "alfa_mix_sampling",
     "badge_sampling",
+    "bait_sampling",
     "bal_sampling",
     "bald_sampling",
     "balque_sampling",
     "bayesian_entropy_sampling",
     "cluster_distance_difference",
+    "cluster_margin_sampling",
     "core_set_sampling",
     "decern_sampling",
     "detection_entropy_sampling",
     "detection_least_confidence_sampling",
     "detection_margin_sampling",
     "dm2_sampling",
+    "drop_query_sampling",
     "entropy_sampling",
     "kmeans_sampling",
     "least_confidence_sampling",

@@ -14,7 +14,7 @@ from ..utils._arrays import blocks
 from ..utils._clustering import squared_distances
 from ._parts._calibration import best_temperature, held_out_proba, tempered
 from ._parts._herding import HerdingStrategy
-from ._parts._uncertainty import ROWS
+from ._parts._uncertainty import ROWS, margins
 
 __all__ = ["UncertaintyHerding", "uncertainty_herding_sampling"]
 
@@ -125,8 +125,7 @@ class UncertaintyHerding(HerdingStrategy):
         temperature = 1.0 if held is None else best_temperature(*held)
         weights = np.empty(len(pool))
         for rows in blocks(len(pool), ROWS):
-            top_two = np.partition(tempered(pool.proba[rows], temperature), -2, axis=1)[:, -2:]
-            weights[rows] = 1 - (top_two[:, 1] - top_two[:, 0])
+            weights[rows] = 1 - margins(tempered(pool.proba[rows], temperature))
         return weights if weights.any() else np.ones(len(pool))
 
 

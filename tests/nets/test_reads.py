@@ -29,8 +29,12 @@ READS = {
     "PatraBruzzone": ((1, 0), (1, 0)),
     "UFFM": ((1, 0), (1, 0)),
     "BADGE": ((1, 0), (1, 0)),
+    "DropQuery": ((1, 0), (1, 0)),
+    # One for the keys of samples.
+    "ClusterMargin": ((2, 0), (2, 0)),
     # Those that compare the pool with what is labelled.
     "ALFAMix": ((1, 1), (1, 1)),
+    "BAIT": ((1, 1), (1, 1)),
     "CoreSet": ((1, 1), (1, 1)),
     "DECERN": ((1, 1), (1, 1)),
     "MaxHerding": ((1, 1), (1, 1)),
