@@ -20,6 +20,7 @@ from ._detection_margin import DetectionMargin, detection_margin_sampling
 from ._dm2 import DM2, dm2_sampling
 from ._drop_query import DropQuery, drop_query_sampling
 from ._entropy_sampling import EntropySampling, entropy_sampling
+from ._epig import EPIG, epig_sampling
 from ._kmeans_sampling import KMeansSampling, kmeans_sampling
 from ._least_confidence import LeastConfidence, least_confidence_sampling
 from ._margin_sampling import MarginSampling, margin_sampling
@@ -46,6 +47,7 @@ __all__ = [
     "BALQUE",
     "DECERN",
     "DM2",
+    "EPIG",
     "PT4AL",
     "UFFM",
     "ALFAMix",
@@ -90,6 +92,7 @@ __all__ = [
     "dm2_sampling",
     "drop_query_sampling",
     "entropy_sampling",
+    "epig_sampling",
     "kmeans_sampling",
     "least_confidence_sampling",
     "margin_sampling",

@@ -49,6 +49,7 @@ READS = {
     "BALQUE": ((EPOCHS, EPOCHS), (1, 1)),
     # One for each of 2 clones, trained on a bootstrap of the labelled.
     "QueryByCommittee": ((2, 2 * EPOCHS), (2, 2)),
+    "EPIG": ((2, 2 * EPOCHS), (2, 2)),
     # The labelled once more, 10 of 12 in each epoch of a clone, and 2 by it.
     "UncertaintyHerding": ((1, 1 + (EPOCHS * 10 + 2) / 12), (1, 2)),
     # One for the keys of samples, one for the pretext, one for the model.
@@ -79,6 +80,7 @@ SETTINGS = {
     "BALD": {"n_samples": 4},
     "BayesianEntropy": {"n_samples": 4},
     "NoiseStability": {"n_samples": 4},
+    "EPIG": {"n_passes": 2},
     "QueryByCommittee": {"n_members": 2},
     "StochasticBatch": {"strategy": strategies.MarginSampling()},
     "Prefilter": {"strategy": strategies.CoreSet(), "first": strategies.MarginSampling(), "n_candidates": N_POOL // 2},
@@ -155,5 +157,5 @@ def test_reads_in_a_query(name, frozen):
     if name != "Prefilter":
         assert {pool.reads[i] for i in range(N_POOL)} == {of_pool}
     # Each training reads, beyond these, the first image, by which the network is built.
-    n_fits = {"BALQUE": 1, "QueryByCommittee": 2, "UncertaintyHerding": 1}.get(name, 0)
+    n_fits = {"BALQUE": 1, "EPIG": 2, "QueryByCommittee": 2, "UncertaintyHerding": 1}.get(name, 0)
     assert sum(labeled.reads.values()) == of_labeled * N_LABELED + n_fits
