@@ -149,7 +149,7 @@ def all_strategies():
     return {name: classes[name](**SETTINGS.get(name, dict)()) for name in names}
 
 
-def run(task, spec, chosen, options, name="baselines_accuracy"):
+def run(task, spec, chosen, options, *, file="baselines_accuracy_{}.json", part="{}"):
     """Compare the strategies `chosen` on what `spec` says, and write the figures and the parts of the page."""
     (X, X_test), (y, y_test) = spec["load"](options.work)
     started = time.perf_counter()
@@ -175,8 +175,8 @@ def run(task, spec, chosen, options, name="baselines_accuracy"):
         }
     options.results.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=1)
-    (options.results / f"{name}_{task}.json").write_text(_one_line_rows(text) + "\n")
-    write_page_parts(task, record, options.docs)
+    (options.results / file.format(task)).write_text(_one_line_rows(text) + "\n")
+    write_page_parts(part.format(task), record, options.docs)
 
 
 def _plain(value):

@@ -112,7 +112,9 @@ def main():
     # Fewer than two labels of a class is the point here.
     warnings.filterwarnings("ignore", message="The number of unique classes")
     for task in options.data:
-        run(task, SPECS[task], chosen(), options, name="frontrunners_accuracy")
+        run(
+            task, SPECS[task], chosen(), options, file="frontrunners_accuracy_{}.json", part="frontrunners_{}"
+        )  # fmt: skip
     return 0
 
 

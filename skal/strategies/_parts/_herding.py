@@ -137,7 +137,7 @@ def herd(
     picks : ndarray of shape (n_picks,), int64
         Unique positions in the order of picking.
     gains : ndarray of shape (n_picks,), float64
-        What each adds to the mean; never increases, but for rounding.
+        What each adds to the mean; never increases.
     """
     n = len(covered)
     covered, weights = covered.copy(), weights / n
@@ -175,4 +175,5 @@ def herd(
         if gains[step] > 0:
             at = np.flatnonzero(latest == pick)
             covered += added[at[0]] if len(at) else coverage.added(candidates[[pick]], covered)[0]
-    return picks, gains
+    # Only rounding, in ties, leads upwards.
+    return picks, np.minimum.accumulate(gains)
