@@ -163,7 +163,9 @@ def main():
         with open(folder / "images.dat", "wb") as file:
             for block in blocks(N_IMAGES, 3 * 16 * 16):
                 block.tofile(file)
-        found["workers"] = run(workers)
+        # Here, since a process that ends waits for its workers of loky, which idle for minutes.
+        torch.set_num_threads(1)
+        found["workers"] = workers(folder)
     args.out.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
 

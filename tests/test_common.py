@@ -41,6 +41,8 @@ MAKE = {
     "Partitioned": lambda: {"strategy": strategies.MarginSampling(), "n_parts": 4},
     # Both stages; test_prefilter.py has candidates that are fewer than the pool.
     "Prefilter": lambda: {"strategy": strategies.MarginSampling(), "n_candidates": 1000},
+    "EPIG": lambda: {"n_passes": 4},  # each may be a fit
+    "StochasticBatch": lambda: {"strategy": strategies.MarginSampling()},
 }
 
 ALL = [name for name in strategies.__all__ if isinstance(getattr(strategies, name), type)]

@@ -58,8 +58,8 @@ class ActiveLearner(OneEstimator, ModALActiveLearner):
         nearest, wherever labels come in.
     cold_start : "random" or strategy, default="random"
         Who chooses while there are no labels: uniformly at random, or a strategy that needs embeddings only
-        (TypiClust, KMeansSampling, ActiveFT, CoreSet, ProbCover), whatever `query_strategy` is. Embeddings are then
-        those of a frozen backbone (``DeepClassifier(freeze="backbone")``), of an estimator's own `embed`, or the
+        (TypiClust, KMeansSampling, ActiveFT, CoreSet, ProbCover), or one that asks only for these while nothing is
+        labelled (MaxHerding, UncertaintyHerding), whatever `query_strategy` is. Embeddings are then those of a frozen backbone (``DeepClassifier(freeze="backbone")``), of an estimator's own `embed`, or the
         numbers behind the transformers, fitted on the pool. Not given, a `query_strategy` that can choose the first
         labels by itself does so; else it is random, with a `ColdStartWarning`.
     **fit_kwargs

@@ -6,21 +6,26 @@ from ..models import Model, Unwrapped
 from ._active_ft import ActiveFT, active_ft_sampling
 from ._alfa_mix import ALFAMix, alfa_mix_sampling
 from ._badge import BADGE, badge_sampling
+from ._bait import BAIT, bait_sampling
 from ._bal import BAL, bal_sampling
 from ._bald import BALD, bald_sampling
 from ._balque import BALQUE, balque_sampling
 from ._bayesian_entropy import BayesianEntropy, bayesian_entropy_sampling
+from ._cluster_margin import ClusterMargin, cluster_margin_sampling
 from ._core_set import CoreSet, core_set_sampling
 from ._decern import DECERN, decern_sampling
 from ._detection_entropy import DetectionEntropy, detection_entropy_sampling
 from ._detection_least_confidence import DetectionLeastConfidence, detection_least_confidence_sampling
 from ._detection_margin import DetectionMargin, detection_margin_sampling
 from ._dm2 import DM2, dm2_sampling
+from ._drop_query import DropQuery, drop_query_sampling
 from ._entropy_sampling import EntropySampling, entropy_sampling
+from ._epig import EPIG, epig_sampling
 from ._expected_error_reduction import expected_error_reduction
 from ._kmeans_sampling import KMeansSampling, kmeans_sampling
 from ._least_confidence import LeastConfidence, least_confidence_sampling
 from ._margin_sampling import MarginSampling, margin_sampling
+from ._max_herding import MaxHerding, max_herding_sampling
 from ._noise_stability import NoiseStability, noise_stability_sampling
 from ._partitioned import Partitioned, partitioned_sampling
 from ._parts._sub_pools import cluster_distance_difference, sub_pool_bounds
@@ -30,29 +35,36 @@ from ._prob_cover import ProbCover, prob_cover_sampling
 from ._pt4al import PT4AL, pt4al_sampling
 from ._query_by_committee import QueryByCommittee, query_by_committee_sampling
 from ._random_sampling import RandomSampling, random_sampling
+from ._stochastic_batch import StochasticBatch, stochastic_batch_sampling
 from ._typiclust import TypiClust, typiclust_sampling
 from ._uffm import UFFM, remove_similar, uffm_sampling
+from ._uncertainty_herding import UncertaintyHerding, uncertainty_herding_sampling
 
 __all__ = [
     "BADGE",
+    "BAIT",
     "BAL",
     "BALD",
     "BALQUE",
     "DECERN",
     "DM2",
+    "EPIG",
     "PT4AL",
     "UFFM",
     "ALFAMix",
     "ActiveFT",
     "BayesianEntropy",
+    "ClusterMargin",
     "CoreSet",
     "DetectionEntropy",
     "DetectionLeastConfidence",
     "DetectionMargin",
+    "DropQuery",
     "EntropySampling",
     "KMeansSampling",
     "LeastConfidence",
     "MarginSampling",
+    "MaxHerding",
     "NoiseStability",
     "Partitioned",
     "PatraBruzzone",
@@ -60,26 +72,33 @@ __all__ = [
     "ProbCover",
     "QueryByCommittee",
     "RandomSampling",
+    "StochasticBatch",
     "TypiClust",
+    "UncertaintyHerding",
     "active_ft_sampling",
     "alfa_mix_sampling",
     "badge_sampling",
+    "bait_sampling",
     "bal_sampling",
     "bald_sampling",
     "balque_sampling",
     "bayesian_entropy_sampling",
     "cluster_distance_difference",
+    "cluster_margin_sampling",
     "core_set_sampling",
     "decern_sampling",
     "detection_entropy_sampling",
     "detection_least_confidence_sampling",
     "detection_margin_sampling",
     "dm2_sampling",
+    "drop_query_sampling",
     "entropy_sampling",
+    "epig_sampling",
     "expected_error_reduction",
     "kmeans_sampling",
     "least_confidence_sampling",
     "margin_sampling",
+    "max_herding_sampling",
     "noise_stability_sampling",
     "partitioned_sampling",
     "patra_bruzzone_sampling",
@@ -89,9 +108,11 @@ __all__ = [
     "query_by_committee_sampling",
     "random_sampling",
     "remove_similar",
+    "stochastic_batch_sampling",
     "sub_pool_bounds",
     "typiclust_sampling",
     "uffm_sampling",
+    "uncertainty_herding_sampling",
     "usable_with",
 ]
 
@@ -109,7 +130,8 @@ def usable_with(model: Any) -> list[str]:
     list of str
         Class names, sorted. What the strategies need of the labelled data counts as given, but for a committee, which
         has none. Strategies with parameters of their own choice (`UFFM` around a detector's strategy, say) count with
-        their defaults, and `Prefilter` and `Partitioned` with none of the strategies that they are given.
+        their defaults, and `Prefilter`, `Partitioned` and `StochasticBatch` with none of the strategies that they are
+        given.
 
     Notes
     -----
@@ -121,8 +143,9 @@ def usable_with(model: Any) -> list[str]:
     --------
     >>> from sklearn.svm import SVC
     >>> from skal.strategies import usable_with
-    >>> usable_with(SVC())
-    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'Partitioned', 'Prefilter', 'ProbCover', 'RandomSampling', 'TypiClust']
+    >>> usable_with(SVC())  # doctest: +NORMALIZE_WHITESPACE
+    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'MaxHerding', 'Partitioned', 'Prefilter', 'ProbCover', 'RandomSampling',
+     'StochasticBatch', 'TypiClust']
     """
     known = model if isinstance(model, Model) else Unwrapped(model).model
 

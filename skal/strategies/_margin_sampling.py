@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from ..base import make_query_function
 from ..pool import PoolView
-from ..utils._arrays import blocks
-from ._parts._uncertainty import ROWS, UncertaintySampling
+from ._parts._uncertainty import UncertaintySampling, margins
 
 __all__ = ["MarginSampling", "margin_sampling"]
 
@@ -46,14 +45,7 @@ class MarginSampling(UncertaintySampling):
     """
 
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[Any]:
-        proba = pool.proba
-        if proba.shape[1] == 1:
-            return -proba[:, 0]
-        scores = np.empty(len(proba))
-        for rows in blocks(len(proba), ROWS):
-            top_two = np.partition(proba[rows], -2, axis=1)[:, -2:].astype(np.float64)
-            scores[rows] = top_two[:, 0] - top_two[:, 1]
-        return scores
+        return -margins(pool.proba)
 
 
 margin_sampling = make_query_function(MarginSampling, "margin_sampling")

@@ -29,14 +29,16 @@ LIGHT = {
     "BALD": {"n_samples": 3},
     "BALQUE": {"n_snapshots": 2},
     "BayesianEntropy": {"n_samples": 3},
+    "EPIG": {"n_passes": 2},
     "NoiseStability": {"n_samples": 3},
     "PT4AL": {"n_rounds": 4, "pretext": PCA(1)},
     "Partitioned": {"strategy": strategies.MarginSampling(), "n_parts": 3},
     "Prefilter": {"strategy": strategies.MarginSampling(), "n_candidates": 5},
     "QueryByCommittee": {"n_members": 2},
+    "StochasticBatch": {"strategy": strategies.MarginSampling()},
 }
 # Parameters whose larger values cost time alone: what is in range, and would run for ever.
-COSTLY = {"n_steps", "max_iter", "n_samples", "n_members", "n_snapshots", "n_init", "max_epochs"}
+COSTLY = {"n_steps", "max_iter", "n_samples", "n_members", "n_snapshots", "n_init", "max_epochs", "n_passes"}
 
 
 class Unprintable:

@@ -23,15 +23,21 @@ READS = {
     "LeastConfidence": ((1, 0), (1, 0)),
     "MarginSampling": ((1, 0), (1, 0)),
     "EntropySampling": ((1, 0), (1, 0)),
+    "StochasticBatch": ((1, 0), (1, 0)),
     "ActiveFT": ((1, 0), (1, 0)),
     "KMeansSampling": ((1, 0), (1, 0)),
     "PatraBruzzone": ((1, 0), (1, 0)),
     "UFFM": ((1, 0), (1, 0)),
     "BADGE": ((1, 0), (1, 0)),
+    "DropQuery": ((1, 0), (1, 0)),
+    # One for the keys of samples.
+    "ClusterMargin": ((2, 0), (2, 0)),
     # Those that compare the pool with what is labelled.
     "ALFAMix": ((1, 1), (1, 1)),
+    "BAIT": ((1, 1), (1, 1)),
     "CoreSet": ((1, 1), (1, 1)),
     "DECERN": ((1, 1), (1, 1)),
+    "MaxHerding": ((1, 1), (1, 1)),
     "ProbCover": ((1, 1), (1, 1)),
     "TypiClust": ((1, 1), (1, 1)),
     # Several passes: one for each of 4 dropout masks, which a frozen backbone needs once.
@@ -43,6 +49,9 @@ READS = {
     "BALQUE": ((EPOCHS, EPOCHS), (1, 1)),
     # One for each of 2 clones, trained on a bootstrap of the labelled.
     "QueryByCommittee": ((2, 2 * EPOCHS), (2, 2)),
+    "EPIG": ((2, 2 * EPOCHS), (2, 2)),
+    # The labelled once more, 10 of 12 in each epoch of a clone, and 2 by it.
+    "UncertaintyHerding": ((1, 1 + (EPOCHS * 10 + 2) / 12), (1, 2)),
     # One for the keys of samples, one for the pretext, one for the model.
     "BAL": ((3, 2), (3, 2)),
     "PT4AL": ((3, 2), (3, 2)),
@@ -71,7 +80,9 @@ SETTINGS = {
     "BALD": {"n_samples": 4},
     "BayesianEntropy": {"n_samples": 4},
     "NoiseStability": {"n_samples": 4},
+    "EPIG": {"n_passes": 2},
     "QueryByCommittee": {"n_members": 2},
+    "StochasticBatch": {"strategy": strategies.MarginSampling()},
     "Prefilter": {"strategy": strategies.CoreSet(), "first": strategies.MarginSampling(), "n_candidates": N_POOL // 2},
 }
 # What computes with raw samples, and what chooses by another strategy in parts of the pool.
@@ -146,5 +157,5 @@ def test_reads_in_a_query(name, frozen):
     if name != "Prefilter":
         assert {pool.reads[i] for i in range(N_POOL)} == {of_pool}
     # Each training reads, beyond these, the first image, by which the network is built.
-    n_fits = {"BALQUE": 1, "QueryByCommittee": 2}.get(name, 0)
+    n_fits = {"BALQUE": 1, "EPIG": 2, "QueryByCommittee": 2, "UncertaintyHerding": 1}.get(name, 0)
     assert sum(labeled.reads.values()) == of_labeled * N_LABELED + n_fits

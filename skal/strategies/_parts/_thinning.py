@@ -20,7 +20,7 @@ from ...utils._random import sklearn_seed
 from ...utils._validation import shown
 from ._descriptors import descriptors_of
 
-__all__ = ["ThinningStrategy", "most_uncertain", "strategy_of"]
+__all__ = ["ThinningStrategy", "most_uncertain", "seeded_strategy", "strategy_of"]
 
 
 def strategy_of(base_strategy: Any) -> Any:
@@ -129,11 +129,8 @@ def most_uncertain(
         )
     base = strategy_of(base_strategy)
     if base is not None:
-        # The same seed in every round of a run, so that what a strategy remembers by it, such as an order, stays.
-        drawn = sklearn_seed(rng)
-        settings = {"base": type(base).__name__, "random_state": random_state}
-        seed = pool.memory.recall(f"seed of {by}'s {parameter}", settings, lambda: drawn)
-        return _seeded(base, seed).select(pool, pool.X, n)
+        seeded = seeded_strategy(base, pool, rng, by, parameter=parameter, random_state=random_state)
+        return seeded.select(pool, pool.X, n)
     function, keywords = _unwrapped(base_strategy)
     if not callable(function):
         raise TypeError(
@@ -145,8 +142,14 @@ def most_uncertain(
     return _ask(base_strategy, function, pool, n, f"{parameter.replace('_', ' ')} of {by}")
 
 
-def _seeded(strategy: Any, seed: int) -> Any:
-    """`strategy`, or its twin with that seed where it has none."""
+def seeded_strategy(
+    strategy: Any, pool: Any, rng: np.random.Generator, by: str, *, parameter: str, random_state: Any
+) -> Any:
+    """`strategy`, or where it has no seed its twin with one from `rng`, the same in every round of a run."""
+    # What a strategy remembers by its seed, such as an order, stays.
+    drawn = sklearn_seed(rng)
+    settings = {"base": type(strategy).__name__, "random_state": random_state}
+    seed = pool.memory.recall(f"seed of {by}'s {parameter}", settings, lambda: drawn)
     if strategy.get_params(deep=False).get("random_state", 0) is None:
         return strategy.with_params({"random_state": seed})
     return strategy
