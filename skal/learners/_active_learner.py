@@ -58,10 +58,11 @@ class ActiveLearner(OneEstimator, ModALActiveLearner):
         nearest, wherever labels come in.
     cold_start : "random" or strategy, default="random"
         Who chooses while there are no labels: uniformly at random, or a strategy that needs embeddings only
-        (TypiClust, KMeansSampling, ActiveFT, CoreSet, ProbCover), or one that asks only for these while nothing is
-        labelled (MaxHerding, UncertaintyHerding), whatever `query_strategy` is. Embeddings are then those of a frozen backbone (``DeepClassifier(freeze="backbone")``), of an estimator's own `embed`, or the
-        numbers behind the transformers, fitted on the pool. Not given, a `query_strategy` that can choose the first
-        labels by itself does so; else it is random, with a `ColdStartWarning`.
+        (TypiClust, KMeansSampling, ActiveFT, CoreSet, ProbCover), or one that asks for no more while nothing is
+        labelled (MaxHerding, UncertaintyHerding), whatever `query_strategy` is. Embeddings are then those of a frozen
+        backbone (``DeepClassifier(freeze="backbone")``), of an estimator's own `embed`, or the numbers behind the
+        transformers, fitted on the pool. Not given, a `query_strategy` that can choose the first labels by itself does
+        so; else it is random, with a `ColdStartWarning`.
     **fit_kwargs
         Passed to the estimator's `fit` when it is fitted at construction; not reused by `teach`, as in modAL.
 
