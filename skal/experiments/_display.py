@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._statistics import LEVEL, mean_interval
+from ._statistics import LEVEL, mean_interval, score_columns
 
 __all__ = ["format_table", "plot_comparison"]
 
@@ -18,11 +18,11 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (3, 1, 1, 1))]
 
 
-def format_table(summary: pd.DataFrame, reference: str) -> str:
+def format_table(summary: pd.DataFrame, reference: str, score: str, correction: str | None) -> str:
     """The summary as aligned text; better, worse and undecided in the same place and size."""
     header = [
         ("", "strategy"),
-        ("final", "accuracy"),
+        ("final", score.replace("_", " ")),
         ("area under", "curve"),
         (f"area against {reference}", f"difference [{LEVEL:.0%} interval]"),
         (f"labels saved against {reference}", f"mean [{LEVEL:.0%} interval]"),
@@ -31,7 +31,7 @@ def format_table(summary: pd.DataFrame, reference: str) -> str:
     rows = [
         (
             str(name),
-            f"{row['final_accuracy']:.4f}",
+            f"{row['final']:.4f}",
             f"{row['area']:.4f}",
             _cell(row, "area_difference", "area", "+.4f"),
             _cell(row, "labels_saved", "labels_saved", "+.0f"),
@@ -44,11 +44,23 @@ def format_table(summary: pd.DataFrame, reference: str) -> str:
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     text.insert(2, "  ".join("-" * width for width in widths))
     n_seeds = int(summary["n_seeds"].iloc[0])
+    n_tests = len(summary) - 1
+    adjusted = f", adjusted for {n_tests} strategies (Holm)" if correction and n_tests > 1 else ""
     note = (
-        f"{n_seeds} paired {'run' if n_seeds == 1 else 'runs'} per strategy. Intervals: Student t over the "
-        "runs, for each strategy on its own; undecided: it contains 0."
+        f"{n_seeds} paired {'run' if n_seeds == 1 else 'runs'} per strategy. Intervals: Student t over the runs, for "
+        f"each strategy on its own. Undecided: the p-value of the paired t test{adjusted} is not below {1 - LEVEL:.2f}."
     )
-    return "\n".join([*text, "", note])
+    return "\n".join([*text, "", note, *_censored(summary, reference)])
+
+
+def _censored(summary: pd.DataFrame, reference: str) -> list[str]:
+    """Where labels saved are no more than a bound."""
+    missed = summary["labels_saved_censored"].drop(reference)
+    named = [f"{name} in {count}" for name, count in missed.items() if count > 0]
+    return [
+        f"The best score of {reference} was missed by {', '.join(named)} of {summary['n_seeds'].iloc[0]} runs: labels "
+        "saved are then those for the strategy's own best score, and it would need more for the other."
+    ] * bool(named)
 
 
 def _cell(row: pd.Series, column: str, measure: str, form: str) -> str:
@@ -89,15 +101,16 @@ def plot_comparison(results: pd.DataFrame, summary: pd.DataFrame, reference: str
 
 
 def _draw_curves(axes: Any, results: pd.DataFrame, names: list[str], styles: dict[str, dict[str, Any]]) -> None:
+    score = score_columns(results)[0]
     for name in names:
-        table = results[results["strategy"] == name].pivot(index="n_labels", columns="seed", values="accuracy")
+        table = results[results["strategy"] == name].pivot(index="n_labels", columns="seed", values=score)
         labels = table.index.to_numpy()
         mean, low, high = np.array([mean_interval(values) for values in table.to_numpy()]).T
         axes.fill_between(labels, low, high, color=styles[name]["color"], alpha=0.10, linewidth=0)
         axes.plot(labels, mean, label=name, linewidth=1.8, markersize=5, **styles[name])
     n_seeds = results["seed"].nunique()
     axes.set_xlabel("labels")
-    axes.set_ylabel("test accuracy")
+    axes.set_ylabel(f"test {score.replace('_', ' ')}")
     axes.set_title(f"Learning curves: mean of {n_seeds} runs, band: {LEVEL:.0%} interval", loc="left", fontsize=11)
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -127,7 +140,7 @@ def _draw_differences(
     axes.set_ylim(len(others) - 0.4, -0.7)
     axes.margins(x=0.15)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(f"percentage points; 0 is {reference}")
+    axes.set_xlabel(f"points of 0.01; 0 is {reference}")
     axes.set_title(f"Area under the curve: difference, {LEVEL:.0%} interval", loc="left", fontsize=11)
     axes.grid(axis="x", color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -40,12 +40,13 @@ def test_table_says_everything_in_one_line_per_strategy():
     assert rows["Same"].count(" undecided") == 2
     for name, line in rows.items():
         row = summary.loc[name]
-        assert f"{row['final_accuracy']:.4f}" in line and f"{row['area']:.4f}" in line and "0.012" in line
+        assert f"{row['final']:.4f}" in line and f"{row['area']:.4f}" in line and "0.012" in line
     good = summary.loc["Good"]
     assert f"{good['area_difference']:+.4f} [{good['area_low']:+.4f}, {good['area_high']:+.4f}] better" in rows["Good"]
     # The verdicts of winners and losers stand in the same columns.
     assert rows["Good"].index("[") == rows["Bad"].index("[")
-    assert "4 paired runs" in lines[-1]
+    assert "4 paired runs" in lines[8] and "adjusted for 3 strategies (Holm)" in lines[8]
+    assert lines[9].startswith("The best score of Random was missed by Bad in 4")
 
 
 def test_one_seed_is_undecided():
