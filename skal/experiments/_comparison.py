@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ._display import format_table, plot_comparison
+from ..utils._files import write_atomically
+from ._display import DifferencesDisplay, Displays, LearningCurvesDisplay, format_table, plot_comparison
+from ._pictures import Pick
 from ._plan import check_reference
 from ._records import shared_queries
+from ._report import html_report, markdown_report
 from ._statistics import mean_interval, per_run, runs_needed, score_columns, summarize
 from ._store import AGAIN, CEILING
 
@@ -25,6 +28,8 @@ class Record(NamedTuple):
     checks: pd.DataFrame | None  # rows of the second random sampling, and of the ceiling
     random: str  # the strategy that the second random sampling repeats
     labels: NDArray  # of all samples
+    picks: list[Pick]  # what each strategy queried first
+    setup: dict[str, str]  # what it was run with, in words
 
 
 class Comparison:
@@ -187,6 +192,54 @@ class Comparison:
         """The summary as text for people, with lines on how to read it, and the notes."""
         return "\n".join([format_table(self.summary(), self.reference, self.scores[0], self.correction), *self.notes])
 
+    @property
+    def displays(self) -> Displays:
+        """`curves` and `differences`, to be drawn into axes of one's own with ``displays.curves.plot(ax=ax)``."""
+        return Displays(
+            LearningCurvesDisplay(self.results, self.reference), DifferencesDisplay(self.summary(), self.reference)
+        )
+
+    def to_html(self, path: str | os.PathLike, *, command: str | None = None) -> Path:
+        """Write a report: one page that needs nothing beside it, in light and dark, to be opened in any browser.
+
+        One sentence for each strategy, the table of verdicts, learning curves and differences with values under the
+        pointer, what each strategy picked first (with near-duplicates framed), balance of classes, overlap, cost, and
+        how to repeat it.
+
+        Parameters
+        ----------
+        path : path
+            The file, ``report.html`` for example; replaced where it exists.
+        command : str, default=None
+            What repeats the comparison, to be shown.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
+        write_atomically(Path(path), html_report(self, command))
+        return Path(path)
+
+    def to_markdown(self, *, command: str | None = None) -> str:
+        """The report as Markdown, for a pull request: sentences, table, checks, and how to repeat it."""
+        return markdown_report(self, command)
+
+    @property
+    def has_checks(self) -> bool:
+        """Whether `aa` and `ceiling` are known."""
+        return self._kept().checks is not None
+
+    @property
+    def first_picks(self) -> list[Pick]:
+        """What each strategy queried first in the run of the first seed, with pictures or texts of the samples."""
+        return list(self._kept().picks)
+
+    @property
+    def setup(self) -> dict[str, str]:
+        """What the comparison was run with: data, model, sizes, seeds and versions, in words."""
+        return dict(self._kept().setup)
+
     def to_csv(self, path: str | os.PathLike) -> None:
         """Write `results` as a CSV file."""
         self.results.to_csv(path, index=False, na_rep="nan")
@@ -201,7 +254,7 @@ class Comparison:
         ImportError
             If matplotlib is not installed.
         """
-        return plot_comparison(self.results, self.summary(), self.reference, path)
+        return plot_comparison(self.displays, path)
 
     def _reference(self, reference: str | None) -> str:
         return check_reference(reference, dict.fromkeys(self.results["strategy"].unique()), self.reference)

@@ -1,15 +1,25 @@
 """The table and the picture of a comparison."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from ._sentences import censored_sentence, statistics_sentence
 from ._statistics import LEVEL, mean_interval, score_columns
 
-__all__ = ["format_table", "plot_comparison"]
+__all__ = [
+    "COLORS",
+    "DifferencesDisplay",
+    "Displays",
+    "LearningCurvesDisplay",
+    "format_table",
+    "plot_comparison",
+]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; black is random's, yellow is too pale.
 # Markers and dashes repeat what the colours say; the n-th strategy has the n-th of each.
@@ -43,24 +53,8 @@ def format_table(summary: pd.DataFrame, reference: str, score: str, correction: 
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     text.insert(2, "  ".join("-" * width for width in widths))
-    n_seeds = int(summary["n_seeds"].iloc[0])
-    n_tests = len(summary) - 1
-    adjusted = f", adjusted for {n_tests} strategies (Holm)" if correction and n_tests > 1 else ""
-    note = (
-        f"{n_seeds} paired {'run' if n_seeds == 1 else 'runs'} per strategy. Intervals: Student t over the runs, for "
-        f"each strategy on its own. Undecided: the p-value of the paired t test{adjusted} is not below {1 - LEVEL:.2f}."
-    )
-    return "\n".join([*text, "", note, *_censored(summary, reference)])
-
-
-def _censored(summary: pd.DataFrame, reference: str) -> list[str]:
-    """Where labels saved are no more than a bound."""
-    missed = summary["labels_saved_censored"].drop(reference)
-    named = [f"{name} in {count}" for name, count in missed.items() if count > 0]
-    return [
-        f"The best score of {reference} was missed by {', '.join(named)} of {summary['n_seeds'].iloc[0]} runs: labels "
-        "saved are then those for the strategy's own best score, and it would need more for the other."
-    ] * bool(named)
+    said = [statistics_sentence(summary, correction), *censored_sentence(summary, reference)]
+    return "\n".join([*text, "", *said])
 
 
 def _cell(row: pd.Series, column: str, measure: str, form: str) -> str:
@@ -71,33 +65,108 @@ def _cell(row: pd.Series, column: str, measure: str, form: str) -> str:
     return f"{interval} {row[f'{measure}_verdict']}"
 
 
-def plot_comparison(results: pd.DataFrame, summary: pd.DataFrame, reference: str, path: str | os.PathLike) -> Path:
-    """Left: mean accuracy over labels with its band. Right: paired area differences, with intervals."""
+class LearningCurvesDisplay:
+    """Mean learning curves with 95 % bands, after the manner of scikit-learn's displays.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As of a `Comparison`.
+    reference : str
+        The strategy in black.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure
+        Of the last `plot`.
+    """
+
+    def __init__(self, results: pd.DataFrame, reference: str) -> None:
+        self.results = results
+        self.reference = reference
+
+    def plot(self, *, ax: Any = None) -> LearningCurvesDisplay:
+        """Draw into `ax`, or into a figure of its own. Needs matplotlib."""
+        self.ax_ = _axes() if ax is None else ax
+        self.figure_ = self.ax_.figure
+        names = list(self.results["strategy"].unique())
+        _draw_curves(self.ax_, self.results, names, _styles(names, self.reference))
+        self.ax_.spines[["top", "right"]].set_visible(False)
+        return self
+
+
+class DifferencesDisplay:
+    """Paired differences of the area with their intervals and verdicts, after the manner of scikit-learn's displays.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        As of a `Comparison`.
+    reference : str
+        The strategy that the others are compared with.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure
+        Of the last `plot`.
+    """
+
+    def __init__(self, summary: pd.DataFrame, reference: str) -> None:
+        self.summary = summary
+        self.reference = reference
+
+    def plot(self, *, ax: Any = None) -> DifferencesDisplay:
+        """Draw into `ax`, or into a figure of its own. Needs matplotlib."""
+        self.ax_ = _axes() if ax is None else ax
+        self.figure_ = self.ax_.figure
+        names = list(self.summary.index)
+        others = [name for name in names if name != self.reference]
+        _draw_differences(self.ax_, self.summary, others, self.reference, _styles(names, self.reference))
+        self.ax_.spines[["top", "right"]].set_visible(False)
+        return self
+
+
+class Displays(NamedTuple):
+    """The pictures of a comparison."""
+
+    curves: LearningCurvesDisplay
+    differences: DifferencesDisplay
+
+
+def plot_comparison(displays: Displays, path: str | os.PathLike) -> Path:
+    """Left: mean score over labels with its band. Right: paired area differences, with intervals."""
+    figure = _figure(figsize=(12, 5.2))
+    curves, forest = figure.subplots(1, 2, width_ratios=(1.45, 1))
+    displays.curves.plot(ax=curves)
+    displays.differences.plot(ax=forest)
+    path = Path(path)
+    figure.savefig(path)
+    return path
+
+
+def _figure(figsize: tuple[float, float]) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
             'The plot needs matplotlib, which is not installed. Install it with: pip install "skal[plot]"'
         ) from error
+    return Figure(figsize=figsize, dpi=150, layout="constrained")
 
-    names = list(summary.index)
-    others = [name for name in names if name != reference]
-    styles = {reference: {"color": "black", "linestyle": "-", "marker": ""}}
-    for position, name in enumerate(others):
+
+def _axes() -> Any:
+    return _figure(figsize=(7, 5)).subplots()
+
+
+def _styles(names: list[str], reference: str) -> dict[str, dict[str, Any]]:
+    styles: dict[str, dict[str, Any]] = {reference: {"color": "black", "linestyle": "-", "marker": ""}}
+    for position, name in enumerate(name for name in names if name != reference):
         styles[name] = {
             "color": COLORS[position % len(COLORS)],
             "linestyle": DASHES[position % len(DASHES)],
             "marker": MARKERS[position % len(MARKERS)],
         }
-    figure = Figure(figsize=(12, 5.2), dpi=150, layout="constrained")
-    curves, forest = figure.subplots(1, 2, width_ratios=(1.45, 1))
-    _draw_curves(curves, results, names, styles)
-    _draw_differences(forest, summary, others, reference, styles)
-    for axes in (curves, forest):
-        axes.spines[["top", "right"]].set_visible(False)
-    path = Path(path)
-    figure.savefig(path)
-    return path
+    return styles
 
 
 def _draw_curves(axes: Any, results: pd.DataFrame, names: list[str], styles: dict[str, dict[str, Any]]) -> None:

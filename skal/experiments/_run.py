@@ -23,6 +23,7 @@ from ..rows import take_rows
 from ..strategies import RandomSampling
 from ._comparison import Comparison, Record
 from ._identity import identity
+from ._pictures import first_picks
 from ._plan import (
     Data,
     Plan,
@@ -40,6 +41,7 @@ from ._plan import (
 from ._records import NearDuplicates, peak_memory, queried_positions, reset_peak_memory
 from ._results_file import columns_of
 from ._scoring import Scorer, check_scoring, score_with, settings_of
+from ._setup import setup_in_words
 from ._statistics import check_correction
 from ._store import AGAIN, CEILING, CHECKS, ResultStore
 from ._workers import WorkerDiedError, run_in_processes
@@ -218,11 +220,14 @@ def compare(
     found = pd.concat([part for part in parts if len(part)], ignore_index=True)
     found = found[columns_of(scores)]
     results = _ordered(found, named, seed_list)
+    queried = queried_positions(results)
     record = Record(
-        queried_positions(results),
+        queried,
         _ordered(found, CHECKS, seed_list).drop(columns="queried") if aa else None,
         random,
         data.y,
+        first_picks(data.X, data.y, queried, list(named), seed_list[0]),
+        setup_in_words(estimator, learner, data, plan, scores, seed_list),
     )
     return Comparison(results.drop(columns="queried"), reference, notes_on(named), correction=correction, record=record)
 

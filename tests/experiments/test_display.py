@@ -87,6 +87,15 @@ class TestPlot:
         assert [text.get_text().split()[-1] for text in differences.texts] == ["better", "worse", "undecided"]
         assert [label.get_text() for label in differences.get_yticklabels()] == ["Good", "Bad", "Same"]
 
+    def test_displays_draw_where_they_are_told(self):
+        figure_module = pytest.importorskip("matplotlib.figure")
+        found = made_up()
+        ax = figure_module.Figure().subplots()
+        curves = found.displays.curves.plot(ax=ax)
+        assert curves.ax_ is ax and curves.figure_ is ax.figure and len(ax.lines) == 4
+        differences = found.displays.differences.plot()
+        assert len(differences.ax_.texts) == 3 and differences.figure_ is not ax.figure
+
     def test_random_alone_and_one_seed(self, tmp_path):
         pytest.importorskip("matplotlib")
         one = made_up(n_seeds=1)
