@@ -3,15 +3,16 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..rows import n_rows
 from ..utils._files import write_atomically
 from ._display import DifferencesDisplay, Displays, LearningCurvesDisplay, format_table, plot_comparison
-from ._pictures import Pick
+from ._pictures import Pick, look
 from ._plan import check_reference
 from ._records import shared_queries
 from ._report import html_report, markdown_report
@@ -199,7 +200,7 @@ class Comparison:
             LearningCurvesDisplay(self.results, self.reference), DifferencesDisplay(self.summary(), self.reference)
         )
 
-    def to_html(self, path: str | os.PathLike, *, command: str | None = None) -> Path:
+    def to_html(self, path: str | os.PathLike, *, command: str | None = None, samples: Any = None) -> Path:
         """Write a report: one page that needs nothing beside it, in light and dark, to be opened in any browser.
 
         One sentence for each strategy, the table of verdicts, learning curves and differences with values under the
@@ -212,13 +213,29 @@ class Comparison:
             The file, ``report.html`` for example; replaced where it exists.
         command : str, default=None
             What repeats the comparison, to be shown.
+        samples : array-like or Dataset, default=None
+            What is shown of each sample in place of `X`: images, for example, where `X` is their features.
 
         Returns
         -------
         Path
             The file.
+
+        Raises
+        ------
+        ValueError
+            If there is not one of the `samples` for each row of `X`.
         """
-        write_atomically(Path(path), html_report(self, command))
+        picks = self.first_picks
+        if samples is not None:
+            n = len(self._kept().labels)
+            if n_rows(samples) != n:
+                raise ValueError(
+                    f"'samples' of to_html must hold one for each row of X. Got {n_rows(samples)} for {n}."
+                )
+            looks = [look(samples, pick.position) for pick in picks]
+            picks = [pick._replace(picture=each[0], text=each[1]) for pick, each in zip(picks, looks, strict=True)]
+        write_atomically(Path(path), html_report(self, command, picks))
         return Path(path)
 
     def to_markdown(self, *, command: str | None = None) -> str:

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from ..rows import column_names, flat_numeric, take_rows
 from ._records import NearDuplicates
 
-__all__ = ["Pick", "first_picks", "png_url"]
+__all__ = ["Pick", "first_picks", "look", "png_url"]
 
 # A page of 240 pictures of 64 x 64 pixels takes 4 MB at most.
 _N_PICKS, _N_PICKS_OF_ALL = 12, 240
@@ -45,14 +45,15 @@ def first_picks(X: Any, y: NDArray, queried: pd.DataFrame, names: Sequence[str],
         chosen = run[run["round"] > 0]["position"].to_numpy()[:n_picks]
         repeats = near.among(np.concatenate([initial, chosen]), len(chosen))
         for i, position in enumerate(chosen.tolist()):
-            picture, text = _look(X, position)
+            picture, text = look(X, position)
             picks.append(
                 Pick(name, position, str(y[position]), repeats is not None and bool(repeats[i]), picture, text)
             )
     return picks
 
 
-def _look(X: Any, position: int) -> tuple[NDArray[np.uint8] | None, str]:
+def look(X: Any, position: int) -> tuple[NDArray[np.uint8] | None, str]:
+    """A sample as people see it: a picture, or a text."""
     if isinstance(X, Dataset):
         item = X[position]
         sample = np.asarray(item[0] if isinstance(item, tuple) else item)

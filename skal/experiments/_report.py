@@ -24,7 +24,7 @@ _N_CLASSES = 100
 _HEADER = ["strategy", "final", "area", "area difference", "p", "exact p", "labels saved", "verdict"]
 
 
-def html_report(found: Comparison, command: str | None) -> str:
+def html_report(found: Comparison, command: str | None, picks: Sequence[Pick]) -> str:
     """The page.
 
     Parameters
@@ -32,6 +32,8 @@ def html_report(found: Comparison, command: str | None) -> str:
     found : Comparison
     command : str or None
         What repeats it.
+    picks : sequence of Pick
+        What each strategy queried first.
     """
     summary, score = found.summary(), found.scores[0]
     reference = found.reference
@@ -47,7 +49,7 @@ def html_report(found: Comparison, command: str | None) -> str:
         _section("Verdicts", _table(_HEADER, _verdict_rows(summary, positions), 1) + _notes(found, summary)),
         _section(
             "Learning curves",
-            f"<p>Mean {escape(_words(score))} on the test set over the labels spent, with the 95% interval of each mean."
+            f"<p>Mean {escape(_words(score))} on the test set over the labels spent, with 95% intervals of the means."
             f'{dotted} Values stand under the pointer.</p><ul class="legend">{legend}</ul>'
             f"{curves_chart(found.results, positions, ceiling)}",
         ),
@@ -56,7 +58,7 @@ def html_report(found: Comparison, command: str | None) -> str:
         sections.append(
             _section("Differences", f"<p>Of the area, run by run.</p>{forest_chart(summary, positions, reference)}")
         )
-    sections += [_picks(found.first_picks, list(summary.index)), _balance(found.class_counts(), positions)]
+    sections += [_picks(picks, list(summary.index)), _balance(found.class_counts(), positions)]
     sections.append(_overlap(found.overlap()))
     if has_checks:
         sections.append(_section("Checks", _list(_check_sentences(found))))

@@ -58,7 +58,7 @@ def page(found, tmp_path_factory):
 class Reader(html.parser.HTMLParser):
     """Checks that what is opened is closed, and keeps what the page refers to."""
 
-    VOID = {"meta", "link", "img"}
+    VOID = ("meta", "link", "img")
 
     def __init__(self):
         super().__init__()
