@@ -19,6 +19,7 @@ __all__ = [
     "LearningCurvesDisplay",
     "format_table",
     "plot_comparison",
+    "plot_ranks",
 ]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; black is random's, yellow is too pale.
@@ -139,6 +140,35 @@ def plot_comparison(displays: Displays, path: str | os.PathLike) -> Path:
     curves, forest = figure.subplots(1, 2, width_ratios=(1.45, 1))
     displays.curves.plot(ax=curves)
     displays.differences.plot(ax=forest)
+    path = Path(path)
+    figure.savefig(path)
+    return path
+
+
+def plot_ranks(ranks: pd.Series, groups: list[list[str]], n_sets: int, path: str | os.PathLike) -> Path:
+    """Mean ranks on a line, the best on the left; bars join what is not decided."""
+    half = -(-len(ranks) // 2)
+    figure = _figure(figsize=(9, 1.6 + 0.3 * half + 0.18 * len(groups)))
+    axes = figure.subplots()
+    depth = 0.18 * len(groups) + 0.3
+    for i, (name, rank) in enumerate(ranks.items()):
+        left = i < half
+        level = depth + 0.35 * (i if left else len(ranks) - 1 - i)
+        end = 1 - 0.15 if left else len(ranks) + 0.15
+        axes.plot([rank, rank, end], [0, -level, -level], color="black", linewidth=1)
+        side = {"ha": "right" if left else "left", "va": "center"}
+        axes.annotate(f" {name} ({rank:.2f}) ", (end, -level), fontsize=10, **side)
+    for i, group in enumerate(groups):
+        ends = ranks[group]
+        level = -0.15 - 0.18 * i
+        axes.plot([ends.min() - 0.04, ends.max() + 0.04], [level, level], color=COLORS[0], linewidth=4)
+    axes.set_xlim(1 - 0.2, len(ranks) + 0.2)
+    axes.set_xticks(range(1, len(ranks) + 1))
+    axes.xaxis.set_ticks_position("top")
+    axes.spines["top"].set_position(("data", 0))
+    axes.spines[["left", "right", "bottom"]].set_visible(False)
+    axes.set_yticks([])
+    axes.set_title(f"Mean rank over {n_sets} data sets; bars join what is not decided", fontsize=11, pad=18)
     path = Path(path)
     figure.savefig(path)
     return path

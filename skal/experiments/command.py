@@ -103,8 +103,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         nargs="+",
         default=",".join(default_strategies()),
         metavar="NAME",
-        help=f'separated by spaces or commas, of: {", ".join(strategy_classes())}; with parameters, "DECERN(xi=0.4)"; or '
-        "module:Class",
+        help=f"separated by spaces or commas, of: {', '.join(strategy_classes())}; with parameters, as in "
+        '"DECERN(xi=0.4)"; or module:Class',
     )
     command.add_argument("--n-initial", type=int, default=20, metavar="N", help="labels to begin with, at random")
     command.add_argument("--n-queries", type=int, default=8, metavar="N", help="queries per run")
