@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +15,10 @@ from tqdm import tqdm
 
 from ..nets import DeepClassifier
 from ..rows import ImageFiles
+from ..utils._files import write_atomically
+from ._identity import identity
 
-__all__ = ["Backbone", "backbone_at_hand", "frozen_features"]
+__all__ = ["Backbone", "backbone_at_hand", "frozen_features", "kept_features"]
 
 # Asked for in this order, where nobody names a network.
 _PREFERRED = (
@@ -46,6 +50,27 @@ def backbone_at_hand() -> Backbone | None:
         if file.is_file():
             return Backbone(name, str(file))
     return None
+
+
+def kept_features(
+    files: ImageFiles, backbone: Backbone, device: str, batch_size: int, image_size: int, kept: Path
+) -> NDArray[np.float32]:
+    """`frozen_features`, found again in the file `kept` where it is of the same photos, network and weights."""
+    states = [(str(path), os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in files.paths]
+    weights = Path(backbone.weights)
+    key = identity((states, backbone.name, weights.read_bytes() if weights.is_file() else backbone.weights, image_size))
+    try:
+        with np.load(kept, allow_pickle=False) as file:
+            if str(file["key"]) == key:
+                return file["features"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # none yet, or damaged: computed anew
+    features = frozen_features(files, backbone, device, batch_size)
+    content = io.BytesIO()
+    np.savez(content, key=np.array(key), features=features)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(kept, content.getvalue())
+    return features
 
 
 def frozen_features(files: ImageFiles, backbone: Backbone, device: str, batch_size: int) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ __all__ = ["NearDuplicates", "peak_memory", "queried_positions", "reset_peak_mem
 _NEAR = 0.1
 _N_REFERENCE = 256
 # Of wider samples every so many-th number is looked at.
-_WIDEST = 4096
+_WIDEST = 1024
 
 
 class NearDuplicates:

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from ..utils._files import write_atomically
 from ._comparison import Comparison
 from ._data import BUNDLED, LoadedData, is_photos, list_photos, load_data
-from ._features import Backbone, backbone_at_hand, frozen_features
+from ._features import Backbone, backbone_at_hand, kept_features
 from ._models import Training, demo_estimator, named_estimator
 from ._plan import Plan, check_data, check_plan, check_reference
 from ._run import RunError, compare
@@ -195,14 +195,16 @@ def _load(args: argparse.Namespace, sizes: dict[str, Any]) -> _Work:
     samples, model = None, args.model
     backbone = _backbone(args)
     if backbone is not None:
-        photos = list_photos(args.data, args.image_size or 224)
+        size = args.image_size or 224
+        photos = list_photos(args.data, size)
         _check_sizes(sizes, photos, args.data)  # before the work
         device, batch = training.device or "auto", training.batch_size or 32
         if training.epochs is not None:
             raise ValueError("--epochs is for networks that are trained; the backbone is frozen.")
+        # Kept, so that a comparison which goes on finds the same numbers, whatever computes them.
         features = [
-            None if files is None else frozen_features(files, backbone, device, batch)
-            for files in (photos.X, photos.X_test)
+            None if files is None else kept_features(files, backbone, device, batch, size, args.out / name)
+            for files, name in ((photos.X, "features.npz"), (photos.X_test, "test-features.npz"))
         ]
         data, samples = LoadedData(features[0], photos.y, features[1], photos.y_test), photos.X
         estimator, head = demo_estimator(data.X, data.y)

@@ -364,6 +364,18 @@ class TestPhotos:
         assert results[results["round"] == 2]["accuracy"].mean() > 0.9
         # What is shown are the photos, not their features.
         assert (out / "report.html").read_text(encoding="utf-8").count("<img src=") == 2 * 6
+        # They are read once, and again where one has changed, or what was kept is damaged.
+        kept = out / "features.npz"
+        for change in (None, "damage", "photo"):
+            before = kept.stat().st_mtime_ns
+            if change == "damage":
+                kept.write_bytes(kept.read_bytes()[:100])
+            if change == "photo":
+                os.utime(photos / "dark" / "0.png", ns=(7, 7))
+            capsys.readouterr()
+            assert main([*arguments, *backbone]) == 0
+            assert ("photo/s" in capsys.readouterr().err) == (change is not None)
+            assert (kept.stat().st_mtime_ns == before) == (change is None)
         assert main([*arguments, *backbone, "--epochs", "3"]) == 2
         assert "the backbone is frozen" in capsys.readouterr().err
 
