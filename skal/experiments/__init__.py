@@ -3,12 +3,14 @@
 from ..exceptions import ResultsError, ResultsLockedError
 from ._across import AcrossDataSets
 from ._comparison import Comparison
+from ._oracle import GreedyOracle
 from ._run import RunError, compare
 from ._stopping import compare_stopping
 
 __all__ = [
     "AcrossDataSets",
     "Comparison",
+    "GreedyOracle",
     "ResultsError",
     "ResultsLockedError",
     "RunError",

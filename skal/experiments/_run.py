@@ -21,6 +21,7 @@ from ..learners import ActiveLearner, learner_from, simulate
 from ..metrics import labeled_imbalance
 from ..rows import take_rows
 from ..strategies import RandomSampling
+from ..utils._validation import shown
 from ._comparison import Comparison, Record
 from ._identity import identity
 from ._pictures import first_picks
@@ -190,6 +191,8 @@ def compare(
     check_names(named, CHECKS)
     reference = check_reference(reference, named, random)
     check_correction(correction)
+    if not isinstance(aa, bool):
+        raise ValueError(f"The 'aa' parameter of compare must be a bool. Got {shown(aa)} instead.")
     scores = check_scoring(scoring)
     check_estimator(estimator)
     check_learner(learner)

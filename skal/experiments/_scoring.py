@@ -99,9 +99,9 @@ class _AllClasses(ClassifierMixin, BaseEstimator):
     @available_if(_has("predict_proba"))
     def predict_proba(self, X: Any) -> NDArray:
         found = np.asarray(self._once("predict_proba", X))
-        own = np.asarray(self.learner.classes_)
-        if len(own) == len(self.classes_):
+        if found.shape[1] == len(self.classes_):
             return found
+        own = np.asarray(self.learner.classes_)
         proba = np.zeros((len(found), len(self.classes_)), dtype=found.dtype)
         proba[:, np.searchsorted(self.classes_, own)] = found
         return proba

@@ -595,6 +595,8 @@ class TestReference:
             compare([MarginSampling()], model, *data, **SMALL, reference="marginsampling")
         with pytest.raises(ValueError, match=r"The 'correction' of compare must be 'holm' or None. Got 'none'"):
             compare([], model, *data, **SMALL, correction="none")
+        with pytest.raises(ValueError, match=r"The 'aa' parameter of compare must be a bool. Got 1 instead."):
+            compare([], model, *data, **SMALL, aa=1)
         with pytest.raises(ValueError, match=r"The name 'all labels' .* stands for one of its checks; use another."):
             compare({"all labels": MarginSampling()}, model, *data, **SMALL)
 
