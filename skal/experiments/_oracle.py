@@ -19,11 +19,11 @@ __all__ = ["GreedyOracle"]
 
 
 class GreedyOracle(BaseEstimator):
-    """Of random candidates, the sample whose true label makes the model best: an upper bound for :func:`compare`.
+    """Of random candidates, the sample whose true label makes the model best: an upper bound for `compare`.
 
     No strategy: it knows all labels, those of the test set among them. A strategy that comes near it has little left
-    to win; where it is near random sampling, no choice of samples pays. It is greedy and looks at a few candidates, so that
-    the best choice may reach more.
+    to win; where it is near random sampling, no choice of samples pays. It is greedy and looks at a few candidates, so
+    that the best choice may reach more.
 
     Parameters
     ----------
