@@ -107,7 +107,7 @@ def report(rows):
     """Mean curves, differences to random, and the paired differences of BAL to each of the others."""
     found = {}
     for budget, results in pd.DataFrame(rows).groupby("budget", sort=False):
-        summary = summarize(results, "random")
+        summary = summarize(results.drop(columns="budget"), "random")
         curves = results.groupby(["strategy", "n_labels"], sort=False)["accuracy"].mean()
         last = results[results["round"] == results["round"].max()].sort_values("seed")
         own = dict(list(results.groupby("strategy", sort=False)))

@@ -34,8 +34,11 @@ from skal.cli import main  # noqa: E402
 N_QUERIES, N_RUNS = 3, 12
 SIZES = ["--n-initial", "10", "--n-queries", str(N_QUERIES), "--n-instances", "4", "--seeds", str(N_RUNS // 3)]
 COMMAND = ["compare", "--strategies", "EntropySampling,MarginSampling", *SIZES]
+FILES = {
+    "results.csv", "checks.csv", "settings.json", "summary.csv", "learning_curves.png", "report.html", "report.md"
+}  # fmt: skip
 BEFORE = 99
-KEYS = ("strategy", "seed", "round", "n_labels", "accuracy", "imbalance")
+KEYS = ("strategy", "seed", "round", "n_labels", "accuracy", "imbalance", "queried")
 
 
 def start(data, out, n_jobs, log):
@@ -76,10 +79,11 @@ def said(log):
 def table(out):
     """The results, without times, run by run."""
     runs = {}
-    if (out / "results.csv").exists():
-        with open(out / "results.csv", newline="") as file:
-            for row in csv.DictReader(file):
-                runs.setdefault((row["strategy"], row["seed"]), []).append(tuple(row[key] for key in KEYS))
+    for name in ("results.csv", "checks.csv"):
+        if (out / name).exists():
+            with open(out / name, newline="") as file:
+                for row in csv.DictReader(file):
+                    runs.setdefault((row["strategy"], row["seed"]), []).append(tuple(row[key] for key in KEYS))
     return runs
 
 
@@ -122,7 +126,8 @@ def signals(number, n_signals, n_jobs, data, whole, top, rng, counts):
                 time.sleep(0.01)
             check(not any(map(alive, children)), f"{kind}: a process is left", counts)
             after = table(out)
-            check(all(len(run) == N_QUERIES + 1 for run in after.values()), f"{kind}: half a run is left", counts)
+            rounds = {key: 1 if key[0] == "all labels" else N_QUERIES + 1 for key in after}
+            check(all(len(run) == rounds[key] for key, run in after.items()), f"{kind}: half a run is left", counts)
             check(all(after.get(key) == run for key, run in before.items()), f"{kind}: a run was lost", counts)
             if code in (0, BEFORE):
                 counts[f"{kind}: came too {'early' if code else 'late'}"] += 1
@@ -140,7 +145,7 @@ def signals(number, n_signals, n_jobs, data, whole, top, rng, counts):
         check(said(log) == [], f"{kind}: resuming said {said(log)}", counts)
         check(table(out) == whole, f"{kind}: the final table is another", counts)
         names = {path.name for path in out.iterdir()}
-        check(names == {"results.csv", "settings.json", "summary.csv", "learning_curves.png"}, f"left {names}", counts)
+        check(names == FILES, f"left {names}", counts)
         counts[f"{kind}: final tables compared"] += 1
 
 
@@ -197,14 +202,18 @@ def damages(n, data, finished, whole, top, rng, counts):
         out = top / "out"
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(finished, out)
-        path = out / rng.choice(["results.csv", "results.csv", "results.csv", "settings.json"])
+        path = out / rng.choice(["results.csv", "results.csv", "checks.csv", "settings.json"])
         kind = damage(path, rng)
         content = path.read_bytes()
         code = command(data, out, 1, top / "log")
         text = said(top / "log")
         if code == 0:
             check(table(out) == whole, f"{kind}: the final table is another", counts)
-            check(len(text) <= 1 and all("results.csv" in line for line in text), f"{kind}: {text}", counts)
+            check(
+                len(text) <= 1 and all("results.csv" in line or "checks.csv" in line for line in text),
+                f"{kind}: {text}",
+                counts,
+            )
             counts["damaged: mended"] += 1
         else:
             fine = code == 2 and len(text) == 1 and path.read_bytes() == content

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from ..rows import ImageFiles
+from ._tables import TABLES, load_table
 
-__all__ = ["BUNDLED", "LoadedData", "load_data"]
+__all__ = ["BUNDLED", "LoadedData", "is_photos", "list_photos", "load_data"]
 
 IDX_FILES = {
     "X": "train-images-idx3-ubyte",
@@ -29,30 +30,32 @@ _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 class LoadedData(NamedTuple):
     """A data set; images are float32 (n, c, h, w) in [0, 1]. Without a test set, runs split their own off."""
 
-    X: NDArray
+    X: Any
     y: NDArray
-    X_test: NDArray | None = None
+    X_test: Any = None
     y_test: NDArray | None = None
 
 
-def load_data(name: str, root: str | Path = "data", image_size: int = 32) -> LoadedData:
+def load_data(name: str, root: str | Path = "data", image_size: int = 32, target: str | None = None) -> LoadedData:
     """Load a data set by name or path.
 
     Parameters
     ----------
     name : str
-        ``digits`` (1,797 images 8 x 8, bundled with scikit-learn), ``fashion_mnist`` or ``cifar10`` (under
-        `root`, downloaded there by torchvision if missing), a folder with one sub-folder of images per class
-        (or ``train`` and ``test`` folders of such), or an ``.npz`` file with arrays ``X`` and ``y`` and, if
-        it likes, ``X_test`` and ``y_test``. Images may lie in folders below that of their class; what is hidden
-        (``.ipynb_checkpoints``, ``__MACOSX``) and files without an image's suffix are passed over. Images of an
-        ``.npz`` file in 8 or 16 bits are scaled to [0, 1]; other numbers stay as they are.
+        ``digits`` (1,797 images 8 x 8, bundled with scikit-learn), ``fashion_mnist`` or ``cifar10`` (under `root`,
+        downloaded there by torchvision if missing), a folder with one sub-folder of images per class (or ``train`` and
+        ``test`` folders of such), an ``.npz`` file with arrays ``X`` and ``y`` and, if it likes, ``X_test`` and
+        ``y_test``, or a CSV or Parquet file with a column of labels. Images may lie in folders below that of their
+        class; what is hidden (``.ipynb_checkpoints``, ``__MACOSX``) and files without an image's suffix are passed
+        over. Images of an ``.npz`` file in 8 or 16 bits are scaled to [0, 1]; other numbers stay as they are.
     root : path, default="data"
         Where ``fashion_mnist`` and ``cifar10`` are, in torchvision's layout; for ``cifar10`` also ``train``
         and ``test`` folders of class folders. It is only read if the data is there.
     image_size : int, default=32
         Images of a folder become RGB of ``image_size x image_size`` pixels, >= 4, as `skal.rows.ImageFiles` reads
         them: upright, and with the whole range of 16 bits.
+    target : str, default=None
+        The column of labels of a CSV or Parquet file; `None` looks for one named label, target, class or y.
 
     Returns
     -------
@@ -75,6 +78,8 @@ def load_data(name: str, root: str | Path = "data", image_size: int = 32) -> Loa
             return _load_folder(path, image_size)
         if path.is_file() and path.suffix.lower() == ".npz":
             return _load_npz(path)
+        if path.is_file() and path.suffix.lower() in TABLES:
+            return LoadedData(*load_table(path, target))
     except MemoryError as error:
         raise ValueError(f"The data '{name}' must fit into memory. {_first_line(error)}") from error
     what = "does not exist"
@@ -83,7 +88,7 @@ def load_data(name: str, root: str | Path = "data", image_size: int = 32) -> Loa
     elif path.exists():
         what = "is a file of another kind"
     raise ValueError(
-        f"The data must be one of {', '.join(BUNDLED)}, a folder of class folders, or an .npz file. "
+        f"The data must be one of {', '.join(BUNDLED)}, a folder of class folders, or an .npz, .csv or .parquet file. "
         f"Got '{name}', which {what}."
     )
 
@@ -128,18 +133,29 @@ def _load_cifar10(root: Path, image_size: int) -> LoadedData:
     return LoadedData(*parts)
 
 
-def _load_folder(path: Path, image_size: int) -> LoadedData:
+def is_photos(name: str) -> bool:
+    """Whether this is a folder."""
+    return bool(name.strip()) and name not in BUNDLED and Path(name).is_dir()
+
+
+def list_photos(path: str | Path, image_size: int) -> LoadedData:
+    """As `load_data` of a folder, with datasets of images that are read one by one."""
+    return _load_folder(Path(path), image_size, _image_files)
+
+
+def _load_folder(path: Path, image_size: int, read: Callable[[Path, int], Any] | None = None) -> LoadedData:
+    read = _read_images if read is None else read
     if not ((path / "train").is_dir() and (path / "test").is_dir()):
-        return LoadedData(*_read_images(path, image_size))
-    train, test = _read_images(path / "train", image_size), _read_images(path / "test", image_size)
+        return LoadedData(*read(path, image_size))
+    train, test = read(path / "train", image_size), read(path / "test", image_size)
     strange = sorted(set(test[1]) - set(train[1]))
     if strange:
         raise ValueError(f"The class folders of '{path / 'test'}' must be in 'train' too. Got {', '.join(strange)}.")
     return LoadedData(*train, *test)
 
 
-def _read_images(path: Path, image_size: int) -> tuple[NDArray, NDArray]:
-    """All images of the class folders in `path`, as RGB of one size, and their class names."""
+def _image_files(path: Path, image_size: int) -> tuple[ImageFiles, NDArray]:
+    """The images of the class folders in `path`, not read yet, and their class names."""
     if image_size < 4:
         raise ValueError(f"The image size must be at least 4 pixels. Got {image_size}.")
     try:
@@ -158,7 +174,12 @@ def _read_images(path: Path, image_size: int) -> tuple[NDArray, NDArray]:
             f"Got {', '.join(of_class)}."
         )
     labels = np.asarray([name for name, files in of_class.items() for _ in files])
-    files = ImageFiles([file for part in of_class.values() for file in part], size=image_size)
+    return ImageFiles([file for part in of_class.values() for file in part], size=image_size), labels
+
+
+def _read_images(path: Path, image_size: int) -> tuple[NDArray, NDArray]:
+    """All images of the class folders in `path`, as RGB of one size, and their class names."""
+    files, labels = _image_files(path, image_size)
     images = _room_for(len(files), image_size)
     for position in range(len(files)):
         images[position] = files[position]

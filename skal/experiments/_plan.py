@@ -25,7 +25,9 @@ __all__ = [
     "check_estimator",
     "check_learner",
     "check_n_jobs",
+    "check_names",
     "check_plan",
+    "check_reference",
     "check_seeds",
     "named_strategies",
     "notes_on",
@@ -107,6 +109,26 @@ def _name(strategy: Any) -> str:
     if isinstance(strategy, BaseEstimator):
         return type(strategy).__name__
     return getattr(strategy, "__name__", type(strategy).__name__)
+
+
+def check_names(named: Mapping[str, Any], taken: Iterable[str]) -> None:
+    """No strategy has a name that stands for something else."""
+    for name in taken:
+        if name in named:
+            raise ValueError(f"The name '{name}' in 'strategies' of compare stands for one of its checks; use another.")
+
+
+def check_reference(reference: Any, named: Mapping[str, Any], default: str) -> str:
+    """The name of the strategy that the others are compared with."""
+    if reference is None:
+        return default
+    if not (isinstance(reference, str) and reference in named):
+        near = difflib.get_close_matches(str(reference), named, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise ValueError(
+            f"The 'reference' must be the name of a strategy: {', '.join(named)}. Got {shown(reference)}{hint}"
+        )
+    return reference
 
 
 def check_learner(learner: Any) -> None:

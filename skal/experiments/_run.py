@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
-from sklearn.metrics import accuracy_score
 from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
@@ -22,8 +21,10 @@ from ..learners import ActiveLearner, learner_from, simulate
 from ..metrics import labeled_imbalance
 from ..rows import take_rows
 from ..strategies import RandomSampling
-from ._comparison import Comparison
+from ..utils._validation import shown
+from ._comparison import Comparison, Record
 from ._identity import identity
+from ._pictures import first_picks
 from ._plan import (
     Data,
     Plan,
@@ -31,18 +32,25 @@ from ._plan import (
     check_estimator,
     check_learner,
     check_n_jobs,
+    check_names,
     check_plan,
+    check_reference,
     check_seeds,
     named_strategies,
     notes_on,
 )
-from ._store import COLUMNS, ResultStore
+from ._records import NearDuplicates, peak_memory, queried_positions, reset_peak_memory
+from ._results_file import columns_of
+from ._scoring import Scorer, check_scoring, score_with, settings_of
+from ._setup import setup_in_words
+from ._statistics import check_correction
+from ._store import AGAIN, CEILING, CHECKS, ResultStore
 from ._workers import WorkerDiedError, run_in_processes
 
 __all__ = ["RunError", "compare", "start_run"]
 
-# Of the settings in a results folder. 1 had texts of parameters instead of identities.
-_FORMAT = 2
+# Of the settings in a results folder. 1 had texts of parameters instead of identities, 2 did not keep what was queried.
+_FORMAT = 3
 
 
 class RunError(SkalError, RuntimeError):
@@ -64,6 +72,10 @@ def compare(
     pool_size: int | None = None,
     test_size: float = 0.25,
     learner: ActiveLearner | None = None,
+    scoring: str | Scorer | Iterable[str] | Mapping[str, str | Scorer] = "accuracy",
+    reference: str | None = None,
+    correction: str | None = "holm",
+    aa: bool = False,
     n_jobs: int | None = None,
     out: str | os.PathLike | None = None,
     progress: bool = False,
@@ -103,6 +115,18 @@ def compare(
     learner : ActiveLearner or None, default=None
         A template of the learner that runs each strategy, such as ``DM2ATLearner(None, epsilon=0.05)``. Its own
         `estimator`, `query_strategy`, `force_all_finite` and data are not read. `None` is a plain `ActiveLearner`.
+    scoring : str, callable, sequence of str or mapping of str to these, default="accuracy"
+        What is measured on the test set: names of scikit-learn's scores (``"balanced_accuracy"``), or
+        ``scoring(learner, X_test, y_test)``, finite and larger where better. Each is a column of the results; that of a
+        callable is ``score``, or its name in the mapping. The first decides: `area` and `final` are of it.
+    reference : str, default=None
+        Name of the strategy that all others are compared with; `None` is the first `RandomSampling`.
+    correction : {"holm", None}, default="holm"
+        How p-values and verdicts are adjusted for the number of strategies that are compared with the reference.
+    aa : bool, default=False
+        Run two checks as well, which are no rows of `results`: a second random sampling, of which a sound comparison
+        should say "undecided" (`Comparison.aa`), and the model trained on all labels of the pool, as the ceiling
+        (`Comparison.ceiling`).
     n_jobs : int, default=None
         Runs at the same time, each in its own process with its share of the cores as threads; `None` means 1,
         -1 all cores (joblib's convention). The processes end with this one, however it ends.
@@ -117,8 +141,8 @@ def compare(
     Returns
     -------
     Comparison
-        Results of the strategies and seeds asked for, with `summary()`, `table()`, `plot(path)` and
-        `to_csv(path)`.
+        Results of the strategies and seeds asked for, with `summary()`, `table()`, `runs_needed()`, `plot(path)`,
+        `to_csv(path)` and what was queried.
 
     Raises
     ------
@@ -126,7 +150,7 @@ def compare(
         For a strategy or an estimator that is none, such as its class or its name.
     ValueError
         For sizes that do not fit the data, `y` that is no class labels, duplicate names or seeds, or an `out` folder of
-        other settings or with files that cannot be read.
+        other settings, of another version, or with files that cannot be read; an unknown score or reference.
     RunError
         If a run fails. Finished runs are kept in `out`.
     ResultsLockedError, ResultsError
@@ -136,8 +160,8 @@ def compare(
     Warns
     -----
     UserWarning
-        If `results.csv` in `out` holds runs that are damaged or not whole: they are run again, and the file as it was
-        is kept as ``results.csv.damaged``.
+        If a file in `out` holds runs that are damaged or not whole: they are run again, and the file as it was is kept,
+        as ``results.csv.damaged``.
 
     Notes
     -----
@@ -146,7 +170,8 @@ def compare(
     estimator and of the strategies are set from them, whatever they were. The model is fitted anew in every
     round from the same seed. Ctrl-C stops at once; what is finished stays in `out`.
 
-    Cost: ``len(strategies) * len(seeds) * (n_queries + 1)`` fits.
+    Cost: ``len(strategies) * len(seeds) * (n_queries + 1)`` fits; with `aa`, ``len(seeds) * (n_queries + 2)`` more, one
+    of them on all labels of the pool.
 
     Examples
     --------
@@ -162,21 +187,28 @@ def compare(
     >>> found.summary()["area_verdict"]["RandomSampling"]
     'reference'
     """
-    named, reference = named_strategies(strategies)
+    named, random = named_strategies(strategies)
+    check_names(named, CHECKS)
+    reference = check_reference(reference, named, random)
+    check_correction(correction)
+    if not isinstance(aa, bool):
+        raise ValueError(f"The 'aa' parameter of compare must be a bool. Got {shown(aa)} instead.")
+    scores = check_scoring(scoring)
     check_estimator(estimator)
     check_learner(learner)
     seed_list = check_seeds(seeds)
     n_workers = check_n_jobs(n_jobs)
     data = check_data(X, y, X_test, y_test)
     plan = check_plan(Plan(n_initial, n_instances, n_queries, pool_size, test_size), data)
-    run = partial(_run, named, estimator, learner, data, plan)
-    settings = {} if out is None else _settings(named, estimator, learner, data, plan)
+    entries = {**named, **({AGAIN: named[random], CEILING: named[random]} if aa else {})}
+    run = partial(_run, entries, estimator, learner, data, plan, scores)
+    settings = {} if out is None else _settings(entries, estimator, learner, data, plan, scores)
     with nullcontext() if out is None else ResultStore(out, settings) as store:
         done = set() if store is None else store.done()
         # Seed by seed, so that an interrupted comparison holds complete pairs.
-        todo = [(name, seed) for seed in seed_list for name in named if (name, seed) not in done]
+        todo = [(name, seed) for seed in seed_list for name in entries if (name, seed) not in done]
         rows: list[dict[str, Any]] = []
-        total = len(named) * len(seed_list)
+        total = len(entries) * len(seed_list)
         with (
             closing(_runs(run, todo, min(n_workers, len(todo)))) as runs,
             tqdm(total=total, initial=total - len(todo), unit="run", disable=not progress) as bar,
@@ -186,12 +218,30 @@ def compare(
                     store.add(run_rows)
                 rows += run_rows
                 bar.update()
-        results = pd.DataFrame(rows, columns=COLUMNS) if store is None else store.results
-    return Comparison(_ordered(results, named, seed_list), reference, notes_on(named))
+        parts = [pd.DataFrame(rows)] if store is None else [store.results, store.checks]
+    # An empty frame would change the types of columns.
+    found = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    found = found[columns_of(scores)]
+    results = _ordered(found, named, seed_list)
+    queried = queried_positions(results)
+    record = Record(
+        queried,
+        _ordered(found, CHECKS, seed_list).drop(columns="queried") if aa else None,
+        random,
+        data.y,
+        first_picks(data.X, data.y, queried, list(named), seed_list[0]),
+        setup_in_words(estimator, learner, data, plan, scores, seed_list),
+    )
+    return Comparison(results.drop(columns="queried"), reference, notes_on(named), correction=correction, record=record)
 
 
 def _settings(
-    named: Mapping[str, Any], estimator: Any, learner: ActiveLearner | None, data: Data, plan: Plan
+    named: Mapping[str, Any],
+    estimator: Any,
+    learner: ActiveLearner | None,
+    data: Data,
+    plan: Plan,
+    scores: Mapping[str, str | Scorer],
 ) -> dict[str, Any]:
     """What the results depend on."""
     settings = {
@@ -200,6 +250,7 @@ def _settings(
         "model": _identity_without_seeds(estimator),
         "data": identity(data),
         **plan._asdict(),
+        "scoring": settings_of(scores, identity),
         "strategies": {name: _identity_without_seeds(strategy) for name, strategy in named.items()},
     }
     if learner is not None:
@@ -245,12 +296,13 @@ def _run(
     template: ActiveLearner | None,
     data: Data,
     plan: Plan,
+    scores: Mapping[str, str | Scorer],
     name: str,
     seed: int,
 ) -> list[dict[str, Any]]:
     """One strategy with one seed: the rows of its learning curve."""
     try:
-        return _simulate(name, named[name], estimator, template, data, plan, seed)
+        return _simulate(name, named[name], estimator, template, data, plan, scores, seed)
     except Exception as error:
         message = " ".join(str(error).split())
         raise RunError(f"{name} with seed {seed} failed: {type(error).__name__}: {message}") from error
@@ -266,10 +318,20 @@ class Start(NamedTuple):
     y_test: NDArray
 
 
-def start_run(strategy: Any, estimator: BaseEstimator, template: Any, data: Data, plan: Plan, seed: int) -> Start:
-    """Split, pool, initial set, and a learner with seeds: the same for every strategy."""
+def start_run(
+    strategy: Any,
+    estimator: BaseEstimator,
+    template: Any,
+    data: Data,
+    plan: Plan,
+    seed: int,
+    *,
+    again: bool = False,
+) -> Start:
+    """Split, pool, initial set, and a learner with seeds: the same for every strategy; `again`, it has another own."""
     X, y, X_test, y_test = data
-    split, subset, initial, model, own = np.random.SeedSequence(seed).spawn(5)
+    split, subset, initial, model, *owns = np.random.SeedSequence(seed).spawn(6)
+    own = owns[again]
     pool = np.arange(len(y))
     if y_test is None:
         pool, held_out = train_test_split(pool, test_size=plan.test_size, stratify=y, random_state=_as_int(split))
@@ -287,28 +349,45 @@ def start_run(strategy: Any, estimator: BaseEstimator, template: Any, data: Data
 
 
 def _simulate(
-    name: str, strategy: Any, estimator: BaseEstimator, template: Any, data: Data, plan: Plan, seed: int
+    name: str,
+    strategy: Any,
+    estimator: BaseEstimator,
+    template: Any,
+    data: Data,
+    plan: Plan,
+    scores: Mapping[str, str | Scorer],
+    seed: int,
 ) -> list[dict[str, Any]]:
     X, y = data.X, data.y
-    learner, pool, initial, X_test, y_test = start_run(strategy, estimator, template, data, plan, seed)
-    n_classes = len(np.unique(y))
-    rows = []
-    steps = simulate(learner, X, y, initial=initial, pool=pool, n_instances=plan.n_instances, n_queries=plan.n_queries)
+    start = start_run(strategy, estimator, template, data, plan, seed, again=name == AGAIN)
+    classes, near, rows = np.unique(y), NearDuplicates(X, start.pool), []
+    is_ceiling = name == CEILING
+    initial, n_queries = (start.pool, 0) if is_ceiling else (start.initial, plan.n_queries)
+    steps = simulate(
+        start.learner, X, y, initial=initial, pool=start.pool, n_instances=plan.n_instances, n_queries=n_queries
+    )
+    reset_peak_memory()
     for step in steps:
         if step.round > 0 and len(step.queried) != plan.n_instances:
             raise ValueError(f"the strategy must query {plan.n_instances} samples. Got {len(step.queried)}.")
+        repeats = None if is_ceiling else near.among(step.labeled, len(step.queried))
         rows.append(
             {
                 "strategy": name,
                 "seed": seed,
                 "round": step.round,
                 "n_labels": len(step.labeled),
-                "accuracy": float(accuracy_score(y_test, learner.predict(X_test))),
-                "imbalance": labeled_imbalance(y[step.labeled], n_classes),
+                **score_with(scores, start.learner, start.X_test, start.y_test, classes),
+                "imbalance": labeled_imbalance(y[step.labeled], len(classes)),
+                "n_classes": len(np.unique(y[step.labeled])),
+                "near_duplicates": float("nan") if repeats is None else float(repeats.mean()),
+                "peak_memory": round(peak_memory(), 1),
                 "fit_seconds": round(step.fit_seconds, 4),
                 "query_seconds": round(step.query_seconds, 6),
+                "queried": "" if is_ceiling else " ".join(map(str, step.queried.tolist())),
             }
         )
+        reset_peak_memory()
     return rows
 
 

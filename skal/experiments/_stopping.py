@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
-from sklearn.metrics import get_scorer, get_scorer_names
 
 from ..labeling import StoppingCriterion
 from ..learners import simulate
@@ -17,6 +16,7 @@ from ..rows import take_rows
 from ..utils._validation import shown
 from ._plan import Plan, check_data, check_estimator, check_plan, check_seeds
 from ._run import start_run
+from ._scoring import check_scoring, score_with
 
 __all__ = ["compare_stopping"]
 
@@ -104,15 +104,12 @@ def compare_stopping(
     seed_list = check_seeds(seeds)
     data = check_data(X, y, X_test, y_test)
     plan = check_plan(Plan(n_initial, n_instances, n_queries, pool_size, test_size), data)
-    if not (callable(scoring) or (isinstance(scoring, str) and scoring in get_scorer_names())):
-        raise ValueError(
-            "'scoring' of compare_stopping must be the name of a score of scikit-learn's, or a callable. "
-            f"Got {shown(scoring)}."
-        )
+    scores = check_scoring(scoring, "compare_stopping")
+    if len(scores) > 1:
+        raise ValueError(f"'scoring' of compare_stopping must be a single score. Got {len(scores)}.")
     if not isinstance(tolerance, Real) or not tolerance >= 0:
         raise ValueError(f"'tolerance' of compare_stopping must be a number >= 0. Got {shown(tolerance)}.")
-    scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
-    held_out = {"X_eval": X_eval, "y_eval": y_eval}
+    classes, held_out = np.unique(data.y), {"X_eval": X_eval, "y_eval": y_eval}
     rows: list[dict[str, Any]] = []
     for seed in seed_list:
         learner, pool, initial, X_test, y_test = start_run(query_strategy, estimator, None, data, plan, seed)
@@ -120,7 +117,8 @@ def compare_stopping(
         ends: dict[str, tuple[int, float]] = {}
         sizes = {"n_instances": plan.n_instances, "n_queries": plan.n_queries}
         for step in simulate(learner, data.X, data.y, initial=initial, pool=pool, **sizes):
-            last = len(step.labeled), float(scorer(learner, X_test, y_test))
+            (score,) = score_with(scores, learner, X_test, y_test, classes).values()
+            last = len(step.labeled), score
             rest = take_rows(data.X, np.setdiff1d(pool, step.labeled))
             for name in [name for name in watching if name not in ends]:
                 if watching[name].update(learner, rest, **held_out).stop:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import json
-import math
 import os
-import warnings
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,27 +14,28 @@ import pandas as pd
 
 from ..exceptions import ResultsError, ResultsLockedError
 from ..utils._files import FileLock, LockHeldError, write_atomically
+from ..utils._validation import shown
+from ._results_file import USE_ANOTHER, ResultsFile, Row, Run, columns_of
 
-__all__ = ["COLUMNS", "ResultStore"]
+__all__ = ["AGAIN", "CEILING", "CHECKS", "ResultStore"]
 
-COLUMNS = ["strategy", "seed", "round", "n_labels", "accuracy", "imbalance", "fit_seconds", "query_seconds"]
-_COUNTS = ("seed", "round", "n_labels")
+# What is no strategy that was asked for: a second random sampling, and the model trained on all of the pool.
+AGAIN, CEILING = "random again", "all labels"
+CHECKS = (AGAIN, CEILING)
 _LOCK = ".skal.lock"
-
-Run = tuple[str, int]
-Row = dict[str, Any]
 
 
 class ResultStore:
-    """`results.csv` and `settings.json` of one results folder, which it holds until it is closed.
+    """`results.csv`, `checks.csv` and `settings.json` of one results folder, which it holds until it is closed.
 
     Parameters
     ----------
     folder : path
         Made if it does not exist.
     settings : mapping of str to JSON values
-        What the runs depend on, with `n_initial`, `n_instances` and `n_queries`. Results made with other settings are
-        an error; `settings["strategies"]`, the identity of each strategy by name, may gain names.
+        What the runs depend on, with `n_initial`, `n_instances` and `n_queries`, and `scoring`, what each score
+        computes, by name. Results made with other settings are an error; `settings["strategies"]`, the identity of each
+        strategy by name, may gain names.
 
     Raises
     ------
@@ -53,16 +49,17 @@ class ResultStore:
     Warns
     -----
     UserWarning
-        If `results.csv` holds runs that are damaged or not whole. They are dropped, and the file as it was is kept
-        beside it as ``results.csv.damaged``.
+        If a file holds runs that are damaged or not whole. They are dropped, and the file as it was is kept beside it,
+        as ``results.csv.damaged``.
     """
 
     def __init__(self, folder: str | os.PathLike, settings: Mapping[str, Any]):
         self.folder = Path(folder)
-        self.results_path = self.folder / "results.csv"
         self._settings_path = self.folder / "settings.json"
         self._settings = settings
-        self.results = pd.DataFrame(columns=COLUMNS)
+        columns = columns_of(sorted(settings["scoring"]))
+        self._results = ResultsFile(self.folder / "results.csv", columns, self._is_whole)
+        self._checks = ResultsFile(self.folder / "checks.csv", columns, self._is_whole)
         with self._named_errors():
             self._lock = self._hold()
             try:
@@ -71,17 +68,24 @@ class ResultStore:
                 self._lock.close()
                 raise
 
+    @property
+    def results(self) -> pd.DataFrame:
+        """Rows of the strategies' runs."""
+        return self._results.rows
+
+    @property
+    def checks(self) -> pd.DataFrame:
+        """Rows of the runs of `CHECKS`."""
+        return self._checks.rows
+
     def done(self) -> set[Run]:
         """The (strategy, seed) pairs that are finished."""
-        return set(zip(self.results["strategy"], self.results["seed"].astype(int), strict=True))
+        return self._results.done() | self._checks.done()
 
     def add(self, rows: list[Row]) -> None:
         """Add one finished run. The file is replaced as a whole, so that it never holds half a run."""
-        new = pd.DataFrame(rows, columns=COLUMNS)
-        results = new if self.results.empty else pd.concat([self.results, new], ignore_index=True)
         with self._named_errors():
-            write_atomically(self.results_path, _as_text(results))
-        self.results = results
+            (self._checks if rows[0]["strategy"] in CHECKS else self._results).add(rows)
 
     def close(self) -> None:
         """Leave the folder to others."""
@@ -107,13 +111,13 @@ class ResultStore:
 
     def _open(self) -> None:
         for left in self.folder.glob(".*.tmp"):  # by a process that was killed while writing
-            if left.name.startswith((f".{self.results_path.name}.", f".{self._settings_path.name}.")):
+            paths = (self._results.path, self._checks.path, self._settings_path)
+            if left.name.startswith(tuple(f".{path.name}." for path in paths)):
                 left.unlink()
-        self.results = pd.DataFrame(columns=COLUMNS)
         stored = self._read_settings()
         merged = {**self._settings, "strategies": {**stored, **self._settings["strategies"]}}
-        if self.results_path.exists():
-            self._read_results(set(stored))
+        self._results.read(set(stored) - set(CHECKS))
+        self._checks.read(set(stored) & set(CHECKS))
         write_atomically(self._settings_path, json.dumps(merged, indent=1) + "\n")
 
     @contextmanager
@@ -133,9 +137,9 @@ class ResultStore:
     def _read_settings(self) -> dict[str, str]:
         """Compare the stored settings with these; returns the stored strategies."""
         if not self._settings_path.exists():
-            if self.results_path.exists():
+            if self._results.path.exists() or self._checks.path.exists():
                 raise ValueError(
-                    f"'{self.folder}' holds results, but no settings.json that tells what they are of. {_ELSE}"
+                    f"'{self.folder}' holds results, but no settings.json that tells what they are of. {USE_ANOTHER}"
                 )
             return {}
         try:
@@ -143,11 +147,11 @@ class ResultStore:
         except (ValueError, RecursionError):
             stored = None
         if not (isinstance(stored, dict) and isinstance(stored.get("strategies"), dict)):
-            raise ValueError(f"'{self._settings_path}' cannot be read as the settings of a comparison. {_ELSE}")
+            raise ValueError(f"'{self._settings_path}' cannot be read as the settings of a comparison. {USE_ANOTHER}")
         if stored.get("format") != self._settings.get("format"):
             raise ValueError(
-                f"'{self.folder}' holds results of another version of skal ({stored.get('skal')}), which does not say "
-                f"what the strategies computed. {_ELSE}"
+                f"'{self.folder}' holds results of another version of skal ({shown(stored.get('skal'))}), which keeps "
+                f"them in another form. {USE_ANOTHER}"
             )
         strategies = stored["strategies"]
         differing = [
@@ -161,89 +165,32 @@ class ResultStore:
             if strategies.get(name, text) != text
         ]
         if differing:
-            raise ValueError(f"'{self.folder}' holds results of other settings: {'; '.join(differing)}. {_ELSE}")
+            raise ValueError(f"'{self.folder}' holds results of other settings: {'; '.join(differing)}. {USE_ANOTHER}")
         return strategies
 
     # -- results --
 
-    def _read_results(self, strategies: set[str]) -> None:
-        """Take over the whole runs; set the file aside if it holds anything else."""
-        content = self.results_path.read_bytes()
-        text = content.decode("utf-8", errors="replace")
-        runs: dict[Run | None, list[Row | None]] = defaultdict(list)
-        for run, row in _rows(text, self.results_path):
-            runs[run].append(row)
-        whole = [run for run, rows in runs.items() if run and run[0] in strategies and self._is_whole(rows)]
-        rows = [row for run in whole for row in runs[run]]
-        self.results = pd.DataFrame(rows, columns=COLUMNS)
-        damaged = [f"{run[0]} with seed {run[1]}" for run in runs if run and run not in whole]
-        if None in runs:
-            damaged.append("lines that name no run")
-        if damaged:
-            aside = self.results_path.with_name(f"{self.results_path.name}.damaged")
-            write_atomically(aside, content)
-            write_atomically(self.results_path, _as_text(self.results))
-            some = ", ".join(damaged[:5]) + (f" and {len(damaged) - 5} more" if len(damaged) > 5 else "")
-            warnings.warn(
-                f"'{self.results_path}' holds runs that are damaged or not whole ({some}). They are run again where "
-                f"they are asked for; the file as it was is kept as {aside.name}.",
-                stacklevel=5,
-            )
-
-    def _is_whole(self, rows: list[Row | None]) -> bool:
+    def _is_whole(self, strategy: str, rows: list[Row | None]) -> bool:
         """Whether these are the rows of one run, each of its rounds once and in order."""
         first, step, n_queries = (self._settings[key] for key in ("n_initial", "n_instances", "n_queries"))
-        return len(rows) == n_queries + 1 and all(
-            row is not None and row["round"] == round_ and row["n_labels"] == first + round_ * step and _is_sane(row)
-            for round_, row in enumerate(rows)
+        if any(row is None or not self._has_shares(row) for row in rows):
+            return False
+        found = [row for row in rows if row is not None]
+        if strategy == CEILING:
+            return [row["round"] for row in found] == [0]
+        queried = [row["queried"].split(" ") for row in found]
+        positions = [position for part in queried for position in part]
+        return (
+            [row["round"] for row in found] == list(range(n_queries + 1))
+            and [row["n_labels"] for row in found] == list(range(first, first + n_queries * step + 1, step))
+            and [len(part) for part in queried] == [first] + n_queries * [step]
+            and all(position.isdecimal() for position in positions)
+            and len(set(positions)) == len(positions)
         )
 
-
-_ELSE = "Use another out folder."
-
-
-def _rows(text: str, path: Path) -> Iterator[tuple[Run | None, Row | None]]:
-    """The run of each row, if it says so, and the row, if it can be read."""
-    # Not pandas' reader: whether its floats are exact depends on its version.
-    reader = csv.reader(io.StringIO(text, newline=""))
-    cut = None if text.endswith("\n") else len(text.splitlines())
-    if text.partition("\n")[0].rstrip("\r") != ",".join(COLUMNS) or cut == 1:
-        raise ValueError(
-            f"'{path}' cannot be read as results of a comparison: its columns must be {', '.join(COLUMNS)}. {_ELSE}"
-        )
-    next(reader)
-    try:
-        for values in reader:
-            row = _read_row(values)
-            named = len(values) > 1 and values[1].isdecimal() and len(values[1]) < 20
-            # What was cut within its last line may hold a number without its last digits.
-            yield (values[0], int(values[1])) if named else None, None if reader.line_num == cut else row
-    except csv.Error:  # a field without end
-        yield None, None
-
-
-def _read_row(values: list[str]) -> Row | None:
-    if len(values) != len(COLUMNS):
-        return None
-    row: Row = dict(zip(COLUMNS, values, strict=True))
-    try:
-        for key in COLUMNS[1:]:
-            if key in _COUNTS and not row[key].isdecimal():
-                return None
-            row[key] = (int if key in _COUNTS else float)(row[key])
-    except ValueError:
-        return None
-    return row
-
-
-def _is_sane(row: Row) -> bool:
-    """Whether the numbers are such as a run can give; comparisons with NaN are false."""
-    query = math.isnan(row["query_seconds"]) if row["round"] == 0 else 0 <= row["query_seconds"] < math.inf
-    return query and 0 <= row["accuracy"] <= 1 and -1e-9 <= row["imbalance"] <= 1 and 0 <= row["fit_seconds"] < math.inf
-
-
-def _as_text(results: pd.DataFrame) -> str:
-    return results.to_csv(index=False, na_rep="nan", lineterminator="\n")
+    def _has_shares(self, row: Row) -> bool:
+        """Whether an accuracy, if it is scikit-learn's, is one."""
+        return self._settings["scoring"].get("accuracy") != "accuracy" or 0 <= row["accuracy"] <= 1
 
 
 def _difference(name: str, stored: Any, wanted: Any) -> str:

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import inspect
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sklearn.base import BaseEstimator
 
-from .. import strategies as catalogue
-from ..base import QueryStrategy
 from ..utils._files import write_atomically
 from ._comparison import Comparison
-from ._data import BUNDLED, LoadedData, load_data
-from ._models import demo_estimator
-from ._plan import Plan, check_data, check_plan
+from ._data import BUNDLED, LoadedData, is_photos, list_photos, load_data
+from ._features import Backbone, backbone_at_hand, kept_features
+from ._models import Training, demo_estimator, named_estimator
+from ._plan import Plan, check_data, check_plan, check_reference
 from ._run import RunError, compare
+from ._scoring import check_scoring
+from ._spoken import split_words
+from ._spoken_strategies import default_strategies, make_strategies, spoken_name, strategy_classes
 
 __all__ = ["add_arguments", "run"]
 
-BASELINES = ("RandomSampling", "EntropySampling")
-METHODS = ("DECERN", "BAL", "UFFM", "DM2")
+# Larger pools are not trained on as a whole unless asked for.
+_LARGEST_CHECKED = 10_000
 
-
-# Parameters of `compare` that are options of the command, too.
+# What is typed to repeat a comparison, and of that the parameters of `compare`.
+OPTIONS = (
+    "data", "data_root", "target", "image_size", "model", "weights", "device", "epochs", "batch_size", "strategies",
+    "n_initial", "n_queries", "n_instances", "seeds", "pool_size", "scoring", "reference", "checks", "n_jobs", "out",
+)  # fmt: skip
 SIZES = ("n_initial", "n_instances", "n_queries", "pool_size")
 
 
@@ -38,7 +42,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """Describe the command and its options."""
     command.description = (
         "Compare query strategies: paired runs from the same splits, initial sets and model seeds, with random "
-        "sampling always among them. Prints a table and writes results.csv, summary.csv and learning_curves.png."
+        "sampling always among them. Prints a table and writes report.html, report.md, learning_curves.png, "
+        "results.csv and summary.csv."
     )
     command.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     command.add_argument(
@@ -46,7 +51,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         default="digits",
         metavar="NAME|PATH",
         help=f"{', '.join(BUNDLED)}; a folder with one sub-folder of images per class (or train/ and test/ "
-        "of such); an .npz file with arrays X and y (and X_test, y_test)",
+        "of such); an .npz file with arrays X and y (and X_test, y_test); a .csv or .parquet file with labels",
+    )
+    command.add_argument(
+        "--target", default=None, metavar="COLUMN", help="of a table: its labels; None: label, target, class or y"
     )
     command.add_argument(
         "--data-root",
@@ -57,16 +65,46 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--image-size",
         type=int,
-        default=32,
+        default=None,
         metavar="PIXELS",
-        help="images from folders are resized to this square",
+        help="images from folders are resized to this square; None: 224 for a pretrained backbone, else 32",
+    )
+    command.add_argument(
+        "--model",
+        default=None,
+        metavar="NAME|MODULE:OBJECT",
+        help="logistic, cnn, a torchvision classifier (resnet18), or an estimator or torch module of one's own; None: "
+        "for photos logistic regression on features of a frozen backbone, if weights are at hand, for other images a "
+        "small CNN, for tables logistic regression",
+    )
+    command.add_argument(
+        "--weights",
+        default=None,
+        metavar="NAME|FILE",
+        help="of a torchvision classifier, whose backbone is then frozen: DEFAULT or a file",
+    )
+    command.add_argument("--device", default=None, metavar="NAME", help="of networks: cpu, cuda; None: what there is")
+    command.add_argument("--epochs", type=int, default=None, metavar="N", help="of networks; None: 50")
+    command.add_argument("--batch-size", type=int, default=None, metavar="N", help="of networks; None: 32")
+    command.add_argument(
+        "--scoring", nargs="+", default="accuracy", metavar="NAME", help="scores of scikit-learn; the first decides"
+    )
+    command.add_argument(
+        "--reference", default=None, metavar="NAME", help="strategy that all are compared with; None: random sampling"
+    )
+    command.add_argument(
+        "--checks",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help=f"run a second random sampling and a model of all labels, too; None: in pools up to {_LARGEST_CHECKED:,}",
     )
     command.add_argument(
         "--strategies",
         nargs="+",
-        default=",".join(_default_strategies()),
+        default=",".join(default_strategies()),
         metavar="NAME",
-        help=f"separated by spaces or commas, of: {', '.join(_strategy_classes())}",
+        help=f"separated by spaces or commas, of: {', '.join(strategy_classes())}; with parameters, as in "
+        '"DECERN(xi=0.4)"; or module:Class',
     )
     command.add_argument("--n-initial", type=int, default=20, metavar="N", help="labels to begin with, at random")
     command.add_argument("--n-queries", type=int, default=8, metavar="N", help="queries per run")
@@ -83,6 +121,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--n-jobs", type=int, default=-1, metavar="N", help="runs at the same time; -1: one per core")
     command.add_argument("--out", type=Path, default=Path("skal-results"), metavar="PATH", help="results folder")
+    command.set_defaults(defaults={name: command.get_default(name) for name in OPTIONS})
 
 
 def run(args: argparse.Namespace) -> int:
@@ -111,27 +150,95 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    strategies = _make_strategies(_split(args.strategies))
-    seeds = _parse_seeds(_split(args.seeds))
+    strategies = make_strategies(split_words(args.strategies))
+    seeds = _parse_seeds(split_words(args.seeds))
+    scoring = list(check_scoring(split_words(args.scoring), "--scoring"))
     if args.n_jobs == 0:
         raise ValueError("--n-jobs must be a number of processes, or -1 for one per core. Got 0.")
+    for option in ("epochs", "batch_size"):
+        if getattr(args, option) is not None and getattr(args, option) < 1:
+            raise ValueError(f"--{option.replace('_', '-')} must be at least 1. Got {getattr(args, option)}.")
     if not args.data.strip():
-        raise ValueError(f"--data must be {', '.join(BUNDLED)}, a folder or an .npz file. Got an empty text.")
+        raise ValueError(f"--data must be {', '.join(BUNDLED)}, a folder or a file. Got an empty text.")
     if args.out.exists() and not args.out.is_dir():
         raise ValueError(f"--out must be a folder, or one to be made. Got '{args.out}', which is a file.")
-    data = load_data(args.data, args.data_root, args.image_size)
+    reference = args.reference
+    if reference is not None:
+        reference = check_reference(spoken_name(reference), strategies, "")
     sizes = {name: getattr(args, name) for name in SIZES}
-    _check_sizes(sizes, data, args.data)
-    estimator = demo_estimator(data.X, data.y)
-    _say(_describe(args, data, estimator, strategies, seeds))
-    found = compare(strategies, estimator, *data, **sizes, seeds=seeds, n_jobs=args.n_jobs, out=args.out, progress=True)
-    return _report(found, args.out)
+    work = _load(args, sizes)
+    checks = work.n_pool <= _LARGEST_CHECKED if args.checks is None else args.checks
+    _say(_describe(args, work, strategies, seeds))
+    if args.checks is None and not checks:
+        _say(f"No checks: the pool is larger than {_LARGEST_CHECKED:,}; --checks runs them.")
+    found = compare(
+        strategies, work.estimator, *work.data, **sizes, seeds=seeds, scoring=scoring, reference=reference, aa=checks,
+        n_jobs=args.n_jobs, out=args.out, progress=True,
+    )  # fmt: skip
+    return _report(found, args, work.samples)
 
 
-def _check_sizes(sizes: dict[str, Any], data: LoadedData, name: str) -> None:
-    """What `compare` will check, in the words of the command: options, and the data by name."""
+class _Work(NamedTuple):
+    """What is compared on: data, a model with its name, what people see of the samples, and the size of the pool."""
+
+    data: LoadedData
+    estimator: BaseEstimator
+    model: str
+    samples: Any
+    n_pool: int
+
+
+def _load(args: argparse.Namespace, sizes: dict[str, Any]) -> _Work:
+    training = Training(args.device, args.epochs, args.batch_size)
+    if args.weights is not None and args.model is None:
+        raise ValueError("--weights need a --model, such as resnet18.")
+    samples, model = None, args.model
+    backbone = _backbone(args)
+    if backbone is not None:
+        size = args.image_size or 224
+        photos = list_photos(args.data, size)
+        _check_sizes(sizes, photos, args.data)  # before the work
+        device, batch = training.device or "auto", training.batch_size or 32
+        if training.epochs is not None:
+            raise ValueError("--epochs is for networks that are trained; the backbone is frozen.")
+        # Kept, so that a comparison which goes on finds the same numbers, whatever computes them.
+        features = [
+            None if files is None else kept_features(files, backbone, device, batch, size, args.out / name)
+            for files, name in ((photos.X, "features.npz"), (photos.X_test, "test-features.npz"))
+        ]
+        data, samples = LoadedData(features[0], photos.y, features[1], photos.y_test), photos.X
+        estimator, head = demo_estimator(data.X, data.y)
+        model = f"{head} on features of a frozen {backbone.name}"
+    else:
+        data = load_data(args.data, args.data_root, args.image_size or 32, args.target)
+        if args.model is None:
+            estimator, model = demo_estimator(data.X, data.y, training)
+        else:
+            estimator, model = named_estimator(args.model, data.X, data.y, args.weights, training)
+    n_pool = _check_sizes(sizes, data, args.data)
+    return _Work(data, estimator, model, samples, n_pool)
+
+
+def _backbone(args: argparse.Namespace) -> Backbone | None:
+    """The frozen network that describes the photos, if it is to be one."""
+    if not is_photos(args.data):
+        return None
+    if args.model is None:
+        found = backbone_at_hand()
+        if found is None:
+            _say(
+                "No weights of a pretrained network are at hand: photos go to a small CNN. A pretrained one serves "
+                "better: --model resnet18 --weights DEFAULT."
+            )
+        return found
+    return None if args.weights is None or ":" in args.model else Backbone(args.model, args.weights)
+
+
+def _check_sizes(sizes: dict[str, Any], data: LoadedData, name: str) -> int:
+    """What `compare` will check, in the words of the command: options, data by name. Returns the pool's size."""
     try:
         check_plan(Plan(**sizes, test_size=0.25), check_data(*data))
+        return min(len(data.y), sizes["pool_size"] or len(data.y))
     except ValueError as error:
         text = str(error).replace(" of compare", "")
         for option in SIZES:
@@ -157,9 +264,12 @@ def _one_line_warnings() -> Iterator[None]:
         warnings.showwarning = usual
 
 
-def _report(found: Comparison, out: Path) -> int:
+def _report(found: Comparison, args: argparse.Namespace, samples: Any) -> int:
+    out, command = args.out, _as_typed(args)
     write_atomically(out / "summary.csv", found.summary().to_csv(lineterminator="\n"))
-    files = ["results.csv", "summary.csv"]
+    found.to_html(out / "report.html", command=command, samples=samples)
+    write_atomically(out / "report.md", found.to_markdown(command=command))
+    files = ["report.html", "report.md", "results.csv", "summary.csv"]
     try:
         found.plot(out / "learning_curves.png")
         files.append("learning_curves.png")
@@ -169,74 +279,28 @@ def _report(found: Comparison, out: Path) -> int:
     return 0
 
 
-def _describe(
-    args: argparse.Namespace,
-    data: LoadedData,
-    estimator: BaseEstimator,
-    strategies: list[QueryStrategy],
-    seeds: int | list[int],
-) -> str:
+def _as_typed(args: argparse.Namespace) -> str:
+    """The command, with all options that differ from their defaults."""
+    words = ["skal", "compare"]
+    for name, default in args.defaults.items():
+        value, option = getattr(args, name), f"--{name.replace('_', '-')}"
+        if value is True or value is False:
+            words.append(option if value else f"--no-{name}")
+        elif value != default:
+            words += [option, *map(str, value if isinstance(value, list) else [value])]
+    return shlex.join(words)
+
+
+def _describe(args: argparse.Namespace, work: _Work, strategies: dict[str, Any], seeds: int | list[int]) -> str:
     n_seeds = seeds if isinstance(seeds, int) else len(seeds)
-    model = "logistic regression" if data.X.ndim == 2 else "small CNN"
-    shape, n_classes = "x".join(map(str, data.X.shape[1:])), len(set(data.y.tolist()))
+    seen = work.data.X if work.samples is None else None
+    shape = "" if seen is None else f" of shape {'x'.join(map(str, seen.shape[1:]))}"
     n_final = args.n_initial + args.n_queries * args.n_instances
     return (
-        f"{args.data}: {len(data.X)} samples of shape {shape}, {n_classes} classes; "
-        f"{model}; {args.n_initial} to {n_final} labels in {args.n_queries} queries; "
-        f"{len(strategies)} strategies x {n_seeds} seeds"
+        f"{args.data}: {len(work.data.y)} {'photos' if seen is None else 'samples'}{shape}, "
+        f"{len(set(work.data.y.tolist()))} classes; {work.model}; {args.n_initial} to {n_final} labels in "
+        f"{args.n_queries} queries; {len(strategies)} strategies x {n_seeds} seeds"
     )
-
-
-def _strategy_classes() -> dict[str, type[QueryStrategy]]:
-    """The strategies that can be named, by class name: those for classifiers that need no parameters."""
-    found = {name: getattr(catalogue, name) for name in catalogue.__all__}
-    classes = {name: obj for name, obj in found.items() if isinstance(obj, type) and issubclass(obj, QueryStrategy)}
-    return {name: cls for name, cls in classes.items() if "boxes" not in cls.requires and not _needs_parameters(cls)}
-
-
-def _needs_parameters(cls: type[QueryStrategy]) -> bool:
-    return any(param.default is param.empty for param in inspect.signature(cls).parameters.values())
-
-
-def _default_strategies() -> list[str]:
-    available = _strategy_classes()
-    return [name for name in (*BASELINES, *METHODS) if name in available]
-
-
-def _make_strategies(names: list[str]) -> list[QueryStrategy]:
-    """Default strategies by the names of their classes or function twins; random sampling comes first."""
-    available = _strategy_classes()
-    by_key = {_key(name): name for name in available}
-    unknown = [name for name in names if _key(name) not in by_key]
-    if not names or unknown:
-        raise ValueError(_no_strategy(unknown, by_key))
-    # A dict drops what was named twice and keeps the order.
-    chosen = dict.fromkeys(["RandomSampling", *(by_key[_key(name)] for name in names)])
-    return [available[name]() for name in chosen]
-
-
-def _no_strategy(unknown: list[str], by_key: dict[str, str]) -> str:
-    choice = f"Choose from {', '.join(by_key.values())}."
-    if not unknown:
-        return f"--strategies must name at least one strategy. {choice}"
-    others = {_key(name): name for name in catalogue.__all__ if isinstance(getattr(catalogue, name), type)}
-    if _key(unknown[0]) in others:
-        name = others[_key(unknown[0])]
-        return f"strategy {name} cannot run in this command; use skal.experiments.compare in Python for it. {choice}"
-    near = [difflib.get_close_matches(_key(name), by_key, n=1, cutoff=0.5) for name in unknown]
-    hints = [f"{name} (did you mean {by_key[found[0]]}?)" if found else name for name, found in zip(unknown, near)]
-    return f"unknown strategy {', '.join(hints)}. {choice}"
-
-
-def _key(name: str) -> str:
-    """What a class and its function twin share: EntropySampling and entropy_sampling are both `entropy`."""
-    return name.lower().replace("_", "").removesuffix("sampling")
-
-
-def _split(words: str | list[str]) -> list[str]:
-    """Words separated by commas, by spaces (a list already) or both."""
-    text = words if isinstance(words, str) else ",".join(words)
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _parse_seeds(words: list[str]) -> int | list[int]:

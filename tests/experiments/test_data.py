@@ -261,9 +261,9 @@ class TestNpz:
         (tmp_path / "data.npz").write_bytes(b"not a zip file")
         with pytest.raises(ValueError, match=r"cannot be read as an npz file"):
             load_data(str(tmp_path / "data.npz"))
-        (tmp_path / "data.csv").write_text("a,b\n")
+        (tmp_path / "data.txt").write_text("a,b\n")
         with pytest.raises(ValueError, match=r"is a file of another kind"):
-            load_data(str(tmp_path / "data.csv"))
+            load_data(str(tmp_path / "data.txt"))
         with pytest.raises(ValueError, match=r"Got 'nothing', which does not exist"):
             load_data("nothing")
 

@@ -40,12 +40,13 @@ def test_table_says_everything_in_one_line_per_strategy():
     assert rows["Same"].count(" undecided") == 2
     for name, line in rows.items():
         row = summary.loc[name]
-        assert f"{row['final_accuracy']:.4f}" in line and f"{row['area']:.4f}" in line and "0.012" in line
+        assert f"{row['final']:.4f}" in line and f"{row['area']:.4f}" in line and "0.012" in line
     good = summary.loc["Good"]
     assert f"{good['area_difference']:+.4f} [{good['area_low']:+.4f}, {good['area_high']:+.4f}] better" in rows["Good"]
     # The verdicts of winners and losers stand in the same columns.
     assert rows["Good"].index("[") == rows["Bad"].index("[")
-    assert "4 paired runs" in lines[-1]
+    assert "4 paired runs" in lines[8] and "adjusted for 3 strategies (Holm)" in lines[8]
+    assert lines[9].startswith("The best score of Random was missed by Bad in 4")
 
 
 def test_one_seed_is_undecided():
@@ -85,6 +86,15 @@ class TestPlot:
         assert band.y1 == pytest.approx(max(interval.high for interval in intervals))
         assert [text.get_text().split()[-1] for text in differences.texts] == ["better", "worse", "undecided"]
         assert [label.get_text() for label in differences.get_yticklabels()] == ["Good", "Bad", "Same"]
+
+    def test_displays_draw_where_they_are_told(self):
+        figure_module = pytest.importorskip("matplotlib.figure")
+        found = made_up()
+        ax = figure_module.Figure().subplots()
+        curves = found.displays.curves.plot(ax=ax)
+        assert curves.ax_ is ax and curves.figure_ is ax.figure and len(ax.lines) == 4
+        differences = found.displays.differences.plot()
+        assert len(differences.ax_.texts) == 3 and differences.figure_ is not ax.figure
 
     def test_random_alone_and_one_seed(self, tmp_path):
         pytest.importorskip("matplotlib")

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 from torch import nn
 
 from skal.experiments import Comparison, ResultsError, ResultsLockedError, RunError, compare
@@ -23,7 +24,7 @@ from skal.nets import DeepClassifier
 from skal.strategies import UFFM, EntropySampling, MarginSampling, RandomSampling, margin_sampling, uffm_sampling
 
 SMALL = {"n_initial": 5, "n_instances": 3, "n_queries": 2, "seeds": 2}
-SECONDS = ["fit_seconds", "query_seconds"]
+SECONDS = ["peak_memory", "fit_seconds", "query_seconds"]
 
 
 def once(out):
@@ -353,7 +354,7 @@ def test_uncertainty_beats_random_where_it_must():
         [MarginSampling()], LogisticRegression(C=1e4), X, y, n_initial=4, n_instances=1, n_queries=8, seeds=8
     )
     row = found.summary().loc["MarginSampling"]
-    assert row["area_verdict"] == row["final_accuracy_verdict"] == "better"
+    assert row["area_verdict"] == row["final_verdict"] == "better"
 
 
 class TestErrors:
@@ -478,8 +479,8 @@ def test_summary_files_and_table_of_a_real_comparison(tmp_path):
     found.to_csv(tmp_path / "own.csv")
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "own.csv"), found.results)
     summary = found.summary()
-    assert (summary["final_accuracy"] > 0.6).all() and (summary["area"] < summary["final_accuracy"]).all()
-    assert "MarginSampling" in found.table() and "undecided: it contains 0" in found.table()
+    assert (summary["final"] > 0.6).all() and (summary["area"] < summary["final"]).all()
+    assert "MarginSampling" in found.table() and "Undecided: the p-value" in found.table()
 
 
 def test_what_uffm_matches_by_default_is_said_under_the_table(data):
@@ -492,3 +493,190 @@ def test_what_uffm_matches_by_default_is_said_under_the_table(data):
     assert both.notes[0].startswith("U, L match the classifier's own")
     assert compare([MarginSampling()], net, X, y, **SMALL).notes == ()
     assert list(found.summary().index) == ["RandomSampling", "U", "F", "M"]
+
+
+class TestScoring:
+    def test_columns_by_score_and_the_same_accuracy(self, data, model):
+        plain = compare([MarginSampling()], model, *data, **SMALL)
+        scoring = {"f1": "f1_macro", "hits": hits, "accuracy": "accuracy"}
+        found = compare([MarginSampling()], model, *data, **SMALL, scoring=scoring)
+        assert found.scores == ["f1", "hits", "accuracy"] and plain.scores == ["accuracy"]
+        assert found.results["accuracy"].tolist() == plain.results["accuracy"].tolist()
+        assert (found.results["hits"] == (found.results["accuracy"] * 38).round()).all()
+        last = found.results[found.results["round"] == 2].groupby("strategy")["f1"].mean()
+        assert found.summary()["final"].to_dict() == pytest.approx(last.to_dict())
+        assert "final" in found.table() and "f1" in found.table().splitlines()[1]
+        assert compare([], model, *data, **SMALL, scoring=hits).scores == ["score"]
+        assert compare([], model, *data, **SMALL, scoring=("f1_macro", "accuracy")).scores == ["f1_macro", "accuracy"]
+
+    def test_they_are_part_of_the_settings(self, data, model, tmp_path):
+        scoring = {"accuracy": "accuracy", "hits": hits}
+        first = compare([], model, *data, **SMALL, scoring=scoring, out=tmp_path)
+        turned = dict(reversed(scoring.items()))
+        second = compare([], model, *data, **SMALL, scoring=turned, out=tmp_path)
+        assert second.scores == ["hits", "accuracy"] and len(pd.read_csv(tmp_path / "results.csv")) == 6
+        pd.testing.assert_frame_equal(first.results, second.results[first.results.columns], check_exact=True)
+        for other in ("accuracy", {"accuracy": "accuracy", "hits": lambda learner, X, y: 1.0}):
+            with pytest.raises(ValueError, match=r"other settings: scoring was"):
+                compare([], model, *data, **SMALL, scoring=other, out=tmp_path)
+
+    @pytest.mark.parametrize(
+        ("scoring", "error", "message"),
+        [
+            ("acuracy", ValueError, r"'scoring' of compare must be the name of a score .* Got 'acuracy'."),
+            (3, ValueError, r"the name of a score of scikit-learn's, or a callable, or several of them. Got 3."),
+            ([], ValueError, r"'scoring' of compare must hold at least one score. Got none."),
+            ([max], TypeError, r"must hold names of scores; callables get theirs in a dict. Got <built-in .* in it."),
+            ({"area": "accuracy"}, ValueError, r"Names in 'scoring' of compare .* none of area, .* Got 'area'."),
+            ({"a,b": "accuracy"}, ValueError, r"printable texts without commas, .* Got 'a,b'."),
+            ({3: "accuracy"}, ValueError, r"Got 3."),
+        ],
+    )
+    def test_errors(self, data, model, scoring, error, message):
+        with pytest.raises(error, match=message):
+            compare([], model, *data, **SMALL, scoring=scoring)
+
+    def test_a_class_without_labels_has_probability_0(self, data, model):
+        X, y = data
+        rare = np.concatenate([np.flatnonzero(y[:110] != 2), np.flatnonzero(y[:110] == 2)[:4]])
+        names = np.array(["ant", "bee", "cow"])[y]
+        sizes = {**SMALL, "seeds": 4, "scoring": ["accuracy", "neg_log_loss", "roc_auc_ovr"]}
+        found = compare([], model, X[rare], names[rare], X[110:], names[110:], **sizes).results
+        few = found[found["n_classes"] == 2]
+        # Every cow costs the logarithm of the least number.
+        least = np.mean(y[110:] == 2) * np.log(np.finfo(float).eps)
+        assert len(few) and (few["neg_log_loss"] < least).all() and few["roc_auc_ovr"].between(0.3, 1).all()
+        svc = LinearSVC()
+        binary = compare([], svc, X, y == 1, **SMALL, scoring=["roc_auc", "average_precision"]).results
+        assert binary["roc_auc"].between(0, 1).all()
+
+    def test_predictions_are_made_once_for_all_scores(self, data):
+        calls = []
+
+        class Counting(LogisticRegression):
+            def predict(self, X):
+                calls.append(len(X))
+                return super().predict(X)
+
+        compare([], Counting(), *data, **SMALL, scoring=["accuracy", "f1_macro", "balanced_accuracy"])
+        assert calls == [38] * 6
+
+    @pytest.mark.parametrize(("value", "got"), [(np.nan, "nan"), ("x", "'x'"), (np.ones(2), "ndarray"), (None, "None")])
+    def test_a_score_is_a_finite_number(self, data, model, value, got):
+        with pytest.raises(
+            RunError, match=rf"with seed 0 failed: .* the score 'own' must be a finite number. Got {got}"
+        ):
+            compare([], model, *data, **SMALL, scoring={"own": lambda learner, X, y: value})
+
+
+def hits(learner, X, y):
+    return int((learner.predict(X) == y).sum())
+
+
+class TestReference:
+    def test_any_strategy(self, data, model):
+        strategies = [MarginSampling(), EntropySampling()]
+        plain = compare(strategies, model, *data, **SMALL)
+        found = compare(strategies, model, *data, **SMALL, reference="MarginSampling", correction=None)
+        assert found.reference == "MarginSampling" and found.correction is None
+        pd.testing.assert_frame_equal(
+            found.results.drop(columns=SECONDS), plain.results.drop(columns=SECONDS), check_exact=True
+        )
+        summary = found.summary()
+        assert summary["area_verdict"]["MarginSampling"] == "reference"
+        there, back = summary.loc["RandomSampling"], found.summary("RandomSampling").loc["MarginSampling"]
+        assert there["area_difference"] == -back["area_difference"] and there["area_p"] == back["area_p"]
+        assert "area against MarginSampling" in found.table()
+        with pytest.raises(ValueError, match=r"'reference' must be the name of a strategy: RandomSampling, .* Got 'x'"):
+            found.summary("x")
+
+    def test_errors(self, data, model):
+        with pytest.raises(ValueError, match=r"Got 'marginsampling'; did you mean MarginSampling\?"):
+            compare([MarginSampling()], model, *data, **SMALL, reference="marginsampling")
+        with pytest.raises(ValueError, match=r"The 'correction' of compare must be 'holm' or None. Got 'none'"):
+            compare([], model, *data, **SMALL, correction="none")
+        with pytest.raises(ValueError, match=r"The 'aa' parameter of compare must be a bool. Got 1 instead."):
+            compare([], model, *data, **SMALL, aa=1)
+        with pytest.raises(ValueError, match=r"The name 'all labels' .* stands for one of its checks; use another."):
+            compare({"all labels": MarginSampling()}, model, *data, **SMALL)
+
+
+class TestRecord:
+    def test_a_run_comes_again_from_what_was_queried(self, data, model):
+        X, y = data
+        sizes = {**SMALL, "n_queries": 3, "pool_size": 60}
+        found = compare([MarginSampling()], model, X[:110], y[:110], X[110:], y[110:], **sizes)
+        for (name, seed), part in found.queried.groupby(["strategy", "seed"]):
+            rows = found.results[(found.results["strategy"] == name) & (found.results["seed"] == seed)]
+            for row in rows.itertuples():
+                taught = part[part["round"] <= row.round]["position"]
+                assert len(taught) == row.n_labels == taught.nunique()
+                score = model.fit(X[taught], y[taught]).score(X[110:], y[110:])
+                assert score == row.accuracy and row.n_classes == len(set(y[taught]))
+        assert found.queried["round"].value_counts().to_dict() == {0: 20, 1: 12, 2: 12, 3: 12}
+
+    def test_it_is_kept_in_the_folder(self, data, model, tmp_path):
+        first = compare([MarginSampling()], model, *data, **SMALL, out=tmp_path)
+        second = compare([MarginSampling()], model, *data, **SMALL, out=tmp_path)
+        pd.testing.assert_frame_equal(first.queried, second.queried)
+        assert "queried" not in first.results.columns
+
+    def test_overlap_and_classes(self, data, model):
+        X, y = data
+        names = np.array(["ant", "bee", "cow"])[y]
+        first = Recorder()
+        found = compare({"a": first, "b": Recorder(), "m": MarginSampling()}, model, X, names, **SMALL)
+        overlap = found.overlap()
+        assert overlap.loc["a", "b"] == 1 and overlap.loc["a", "m"] == overlap.loc["m", "a"] < 1
+        queried = found.queried
+        of = {key: set(part["position"]) for key, part in queried[queried["round"] > 0].groupby(["strategy", "seed"])}
+        assert overlap.loc["a", "m"] == np.mean([len(of["a", s] & of["m", s]) / 6 for s in (0, 1)])
+        counts = found.class_counts()
+        assert counts.columns.tolist() == ["ant", "bee", "cow"] and counts.sum(axis=1).tolist() == [11.0] * 4
+        own = queried[queried["strategy"] == "m"]["position"]
+        assert counts.loc["m", "bee"] == np.mean(names[own] == "bee") * 11
+
+    def test_results_alone_have_none(self):
+        alone = Comparison(pd.DataFrame({"strategy": ["a"], "seed": [0], "round": [0], "accuracy": [1.0]}), "a")
+        for ask in (lambda: alone.queried, alone.overlap, alone.class_counts, alone.aa):
+            with pytest.raises(ValueError, match=r"known of a Comparison that compare has made. This one has results"):
+                ask()
+
+
+class TestChecks:
+    def test_second_random_and_ceiling(self, data, model, tmp_path):
+        X, y = data
+        sizes = {**SMALL, "seeds": 3}
+        plain = compare([MarginSampling()], model, X[:110], y[:110], X[110:], y[110:], **sizes)
+        found = compare([MarginSampling()], model, X[:110], y[:110], X[110:], y[110:], **sizes, aa=True, out=tmp_path)
+        pd.testing.assert_frame_equal(
+            found.results.drop(columns=SECONDS), plain.results.drop(columns=SECONDS), check_exact=True
+        )
+        whole = model.fit(X[:110], y[:110]).score(X[110:], y[110:])
+        assert found.ceiling().loc["accuracy"].tolist() == pytest.approx([whole] * 3)
+        row = found.aa()
+        assert row["area_verdict"] in ("undecided", "better", "worse") and row["area_difference"] != 0
+        # It is the same with or without, and found again in the folder.
+        later = compare([MarginSampling()], model, X[:110], y[:110], X[110:], y[110:], **sizes, out=tmp_path)
+        pd.testing.assert_frame_equal(later.results, found.results, check_exact=True)
+        with pytest.raises(ValueError, match=r"run by compare\(..., aa=True\). This one was run without."):
+            later.aa()
+        with pytest.raises(ValueError, match=r"run by compare\(..., aa=True\)"):
+            later.ceiling()
+        again = compare([], model, X[:110], y[:110], X[110:], y[110:], **sizes, aa=True, out=tmp_path)
+        pd.testing.assert_series_equal(again.aa(), row)
+
+    def test_against_any_reference(self, data, model):
+        strategies = {"m": MarginSampling(), "chance": RandomSampling()}
+        found = compare(strategies, model, *data, **SMALL, aa=True, reference="m", n_jobs=2)
+        assert found.reference == "m" and np.isfinite(found.aa()["area_difference"])
+
+
+def test_runs_needed_are_those_of_the_areas(data, model):
+    found = compare([MarginSampling()], model, *data, **{**SMALL, "seeds": 6})
+    needed = found.runs_needed()
+    assert np.isnan(needed["RandomSampling"]) and needed["MarginSampling"] >= 2
+    assert found.runs_needed(0.1)["MarginSampling"] < needed["MarginSampling"]
+    assert found.runs_needed(reference="MarginSampling")["RandomSampling"] == needed["MarginSampling"]
+    one = compare([MarginSampling()], model, *data, **{**SMALL, "seeds": 1})
+    assert one.runs_needed().isna().all()

@@ -8,10 +8,16 @@ import pandas as pd
 import pytest
 
 from skal.exceptions import ResultsError, ResultsLockedError, SkalError
-from skal.experiments._store import COLUMNS, ResultStore
+from skal.experiments._results_file import columns_of
+from skal.experiments._store import AGAIN, CEILING, ResultStore
+
+COLUMNS = columns_of(["accuracy"])
 
 SIZES = {"n_initial": 10, "n_instances": 2, "n_queries": 2}
-SETTINGS = {"format": 2, "skal": "0", **SIZES, "model": "A 1", "strategies": {"Rand": "Rand 1", "B": "B 1"}}
+SETTINGS = {
+    "format": 3, "skal": "0", **SIZES, "scoring": {"accuracy": "accuracy"}, "model": "A 1",
+    "strategies": {"Rand": "Rand 1", "B": "B 1"},
+}  # fmt: skip
 
 
 def run(strategy="Rand", seed=0):
@@ -23,8 +29,12 @@ def run(strategy="Rand", seed=0):
             "n_labels": 10 + 2 * round_,
             "accuracy": 1 / (3 + round_),
             "imbalance": 0.1,
+            "n_classes": 2 + round_,
+            "near_duplicates": float("nan") if round_ == 1 else 0.5,
+            "peak_memory": 100.5,
             "fit_seconds": 0.2,
             "query_seconds": float("nan") if round_ == 0 else 0.3125,
+            "queried": " ".join(map(str, range(10) if round_ == 0 else (8 + 2 * round_, 9 + 2 * round_))),
         }
         for round_ in range(3)
     ]
@@ -71,6 +81,40 @@ def test_names_with_commas_quotes_and_breaks(tmp_path):
             assert again.done() == {('a,"b"\n', 0), ("ü", 0)}
 
 
+def test_several_scores_in_any_order_and_of_any_size(tmp_path):
+    settings = {**SETTINGS, "scoring": {"loss": "neg_log_loss", "accuracy": "own 1"}}
+    rows = [{**row, "loss": -1e9, "accuracy": 17.5} for row in run()]
+    with opened(tmp_path, settings) as store:
+        store.add(rows)
+        assert list(store.results.columns[4:6]) == ["accuracy", "loss"]
+    turned = {**settings, "scoring": dict(reversed(settings["scoring"].items()))}
+    with opened(tmp_path, turned) as again:
+        assert again.results["loss"].tolist() == [-1e9] * 3
+    with pytest.raises(ValueError, match=r"scoring was another. Use another out folder"):
+        opened(tmp_path)
+
+
+def test_checks_have_a_file_of_their_own(tmp_path):
+    settings = {**SETTINGS, "strategies": {**SETTINGS["strategies"], AGAIN: "Rand 1", CEILING: "Rand 1"}}
+    ceiling = {**run(CEILING)[0], "n_labels": 70, "queried": ""}
+    with opened(tmp_path, settings) as store:
+        for rows in (run(), run(AGAIN), [ceiling]):
+            store.add(rows)
+    assert (tmp_path / "results.csv").read_text().count("\n") == 4
+    with opened(tmp_path) as again:
+        assert again.done() == {("Rand", 0), (AGAIN, 0), (CEILING, 0)}
+        assert again.results["strategy"].unique().tolist() == ["Rand"]
+        assert again.checks["n_labels"].tolist() == [10, 12, 14, 70]
+    path = tmp_path / "checks.csv"
+    path.write_text("".join(path.read_text().splitlines(True)[:3]))
+    with pytest.warns(UserWarning, match=r"checks.csv' holds runs that are damaged or not whole \(random again with"):
+        opened(tmp_path, settings).close()
+    (tmp_path / "settings.json").unlink()
+    (tmp_path / "results.csv").unlink()
+    with pytest.raises(ValueError, match=r"holds results, but no settings.json"):
+        opened(tmp_path, settings)
+
+
 class TestSettings:
     def test_strategies_may_be_added_but_not_changed(self, tmp_path, lines):
         with opened(tmp_path, {**SETTINGS, "strategies": {"C": "C 1"}}) as store:
@@ -92,9 +136,12 @@ class TestSettings:
 
     def test_a_folder_of_an_older_version_is_one_sentence(self, tmp_path, lines):
         old = {"skal": "0.1.0", **SIZES, "model": "A()", "strategies": {"Rand": "RandomSampling()"}}
-        (tmp_path / "settings.json").write_text(json.dumps(old))
-        with pytest.raises(ValueError, match=r"results of another version of skal \(0.1.0\).* Use another out folder"):
-            opened(tmp_path)
+        for format_ in ({}, {"format": 2}):
+            (tmp_path / "settings.json").write_text(json.dumps({**format_, **old}))
+            match = r"results of another version of skal \('0.1.0'\).* in another form. Use another out folder.$"
+            with pytest.raises(ValueError, match=match):
+                opened(tmp_path)
+            assert (tmp_path / "results.csv").read_text() == "".join(lines)
 
     @pytest.mark.parametrize(
         "content",
@@ -155,6 +202,13 @@ DAMAGES = {
     "seconds negative": (with_line(lambda line: changed(line, fit_seconds="-1")), {("B", 0)}),
     "query of round 1 nan": (with_line(lambda line: changed(line, query_seconds="nan")), {("B", 0)}),
     "query of round 0 a number": (with_line(lambda line: changed(line, query_seconds="1"), 4), {("B", 0)}),
+    "classes 2.5": (with_line(lambda line: changed(line, n_classes="2.5")), {("B", 0)}),
+    "share of duplicates negative": (with_line(lambda line: changed(line, near_duplicates="-1")), {("B", 0)}),
+    "memory inf": (with_line(lambda line: changed(line, peak_memory="inf")), {("B", 0)}),
+    "a position less": (with_line(lambda line: changed(line, queried="10")), {("B", 0)}),
+    "a position twice": (with_line(lambda line: changed(line, queried="3 10")), {("B", 0)}),
+    "a position that is none": (with_line(lambda line: changed(line, queried="10 -1")), {("B", 0)}),
+    "no positions": (with_line(lambda line: changed(line, queried="")), {("B", 0)}),
     "round 7": (with_line(lambda line: changed(line, round="7")), {("B", 0)}),
     "round 1.0": (with_line(lambda line: changed(line, round="1.0")), {("B", 0)}),
     "labels not of the plan": (with_line(lambda line: changed(line, n_labels="13")), {("B", 0)}),
