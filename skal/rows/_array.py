@@ -17,6 +17,7 @@ from ._generics import (
     column_names,
     comes_in_batches,
     feature_shape,
+    give_back,
     is_finite,
     n_rows,
     numbers_of,
@@ -29,7 +30,7 @@ from ._generics import (
 from ._keys import content, digest, numeric_keys, table_keys
 from ._promote import joint_dtype
 
-__all__ = ["let_go", "map_of", "stack_arrays"]
+__all__ = ["map_of", "stack_arrays"]
 
 _BLOCK_VALUES = 1 << 20
 # What stands for a missing value by kind of dtype, and the dtype that holds it; None stands for it among other values.
@@ -89,21 +90,21 @@ def _address(X: NDArray) -> int:
 
 @row_blocks.register(np.ndarray)
 def _(X: NDArray, size: int) -> Iterator[tuple[slice, Any]]:
-    root = map_of(X)
     for rows in blocks(n_rows(X), size):
         yield rows, X[rows]
-        if root is not None:
-            let_go(root.base, X[rows])
+        give_back(X, rows)
 
 
-def let_go(pages: mmap.mmap, rows: NDArray) -> None:
-    """Give back the memory of pages that lie in `rows`; they are read from the file again when they are wanted."""
-    if rows.flags.c_contiguous and hasattr(pages, "madvise"):
-        start = _address(rows) - _address(np.frombuffer(pages, dtype=np.uint8))
+@give_back.register(np.ndarray)
+def _(X: NDArray, rows: slice) -> None:
+    root, block = map_of(X), X[rows]
+    if root is not None and block.flags.c_contiguous and hasattr(root.base, "madvise"):
+        # Whole pages that lie in the block.
+        start = _address(block) - _address(np.frombuffer(root.base, dtype=np.uint8))
         first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
-        length = (start + rows.nbytes - first) // mmap.PAGESIZE * mmap.PAGESIZE
+        length = (start + block.nbytes - first) // mmap.PAGESIZE * mmap.PAGESIZE
         if length > 0:
-            pages.madvise(mmap.MADV_DONTNEED, first, length)
+            root.base.madvise(mmap.MADV_DONTNEED, first, length)
 
 
 def _open_map(path: str, dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> NDArray:

@@ -28,6 +28,7 @@ __all__ = [
     "drop_rows",
     "feature_shape",
     "generic",
+    "give_back",
     "in_memory",
     "is_finite",
     "like",
@@ -251,6 +252,11 @@ def row_blocks(X: Any, size: int) -> Iterator[tuple[slice, Any]]:
 def comes_in_batches(X: Any) -> bool:
     """Whether a network takes `X` batch by batch, and nothing is read or cast before."""
     return False
+
+
+@generic
+def give_back(X: Any, rows: slice) -> None:
+    """Give back what reading consecutive rows of a file has taken of memory; they can be read again."""
 
 
 @generic

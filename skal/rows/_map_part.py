@@ -10,8 +10,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..utils._arrays import blocks
-from ._array import let_go, map_of
-from ._generics import as_index, generic, in_memory, opener, read_rows, row_blocks, row_bytes, row_keys, take_rows
+from ._array import map_of
+from ._generics import (
+    as_index,
+    generic,
+    give_back,
+    in_memory,
+    opener,
+    read_rows,
+    row_blocks,
+    row_bytes,
+    row_keys,
+    take_rows,
+)
 
 __all__ = ["MapPart", "lazy_rows"]
 
@@ -80,12 +91,16 @@ def _(X: MapPart) -> NDArray:
 
 @row_blocks.register(MapPart)
 def _(X: MapPart, size: int) -> Iterator[tuple[slice, NDArray]]:
-    root = map_of(X.X)
     for rows in blocks(len(X), size):
         block = X[rows]
-        if root is not None and len(block):
-            let_go(root.base, X.X[X.places[rows].min() : X.places[rows].max() + 1])
+        give_back(X, rows)
         yield rows, block
+
+
+@give_back.register(MapPart)
+def _(X: MapPart, rows: slice) -> None:
+    places = X.places[rows]
+    give_back(X.X, slice(places.min(), places.max() + 1) if len(places) else rows)
 
 
 @row_keys.register(MapPart)

@@ -19,6 +19,7 @@ from ..utils._arrays import blocks as slices
 from ..utils._validation import shown
 from ._generics import (
     as_index,
+    give_back,
     in_memory,
     opener,
     read_rows,
@@ -347,6 +348,12 @@ def _(X: Shards) -> NDArray:
 @opener.register(Shards)
 def _(X: Shards) -> Callable[[], Shards]:
     return functools.partial(copy.copy, X)
+
+
+@give_back.register(Shards)
+def _(X: Shards, rows: slice) -> None:
+    # A file that is closed holds no memory.
+    X._folder.mapped.cache_clear()
 
 
 @row_blocks.register(Shards)

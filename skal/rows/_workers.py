@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..exceptions import PoolCapabilityError, SkalError
 from ..utils._arrays import blocks
-from ._generics import comes_in_batches, n_rows, opener, row_blocks, row_bytes, sendable, take_rows
+from ._generics import comes_in_batches, give_back, n_rows, opener, row_blocks, row_bytes, sendable, take_rows
 
 __all__ = ["block_rows", "gather", "in_blocks", "n_workers"]
 
@@ -153,6 +153,9 @@ def _at_worker(packed: NDArray[np.uint8], folder: str, rows: slice, part: Any, n
         with _told(rows, n):
             return rows, _HELD.work(rows, take_rows(_HELD.X, rows) if part is None else part)
     finally:
+        if part is None:
+            # joblib takes pages of files that a worker has read for a leak, and starts another one.
+            give_back(_HELD.X, rows)
         with suppress(OSError):
             mark.unlink()
 
