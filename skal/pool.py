@@ -326,6 +326,8 @@ class PoolView:
 
         Raises
         ------
+        ValueError
+            A `block_size` that is none.
         SkalError
             A worker died; names the rows that were at work.
         Exception
@@ -351,7 +353,7 @@ class PoolView:
         [(60, 60), (120, 60), (150, 30)]
         """
         size = self._rows_of_a_block if block_size is None else block_size
-        parallel = len(self) > size and n_workers() > 1
+        parallel = n_workers() > 1 and len(self) > size
         view = self._without_rows() if parallel else self
         work_on = lambda rows, X: work(view.block(rows, X))  # noqa: E731
         return in_blocks(work_on, self.X, size, parallel=parallel, verbose=self.verbose)

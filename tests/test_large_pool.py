@@ -182,7 +182,7 @@ class TestBlocks:
         view = view_pool(models["linear"], X[POOL])
         view.block_size = 50
         MarginSampling().select(view, X[POOL], 5)
-        assert not view.streams("embeddings") or not view._found
+        assert not view._found
         # What is known, or wanted besides, is not found anew.
         view.require("proba", "embeddings", by="a test")
         assert not view.streams("proba")
@@ -192,6 +192,25 @@ class TestBlocks:
         _ = view.proba
         assert not view.streams("proba")
         assert not view_pool(models["linear"], X[POOL]).streams("proba")
+
+    def test_pieces_are_put_together_as_they_are(self):
+        def pieces(*arrays):
+            ends = np.cumsum([len(array) for array in arrays])
+            return ((slice(end - len(array), end), {"proba": array}) for end, array in zip(ends, arrays))
+
+        fine = np.array([[0.1], [0.2]])
+        found = _workers.gather(pieces(np.ones((3, 1), np.float32), fine), 5, np.inf)["proba"]
+        np.testing.assert_array_equal(found, [[1], [1], [1], [0.1], [0.2]])
+        words = r"^The proba of all samples must have one shape, \(3,\)\. Got \(1,\) in rows 2 to 3 of the pool\.$"
+        with pytest.raises(ValueError, match=words):
+            _workers.gather(pieces(np.ones((2, 3)), np.ones((2, 1))), 4, np.inf)
+
+    @pytest.mark.parametrize("size", [0, -3, 2.5, "many"])
+    def test_wrong_sizes_of_blocks(self, size, models):
+        view = view_pool(models["linear"], X[POOL])
+        words = rf"^The 'block_size' of a pool must be an int of at least 1\. Got {size!r} instead\.$"
+        with pytest.raises(ValueError, match=words):
+            view.iter_outputs(("proba",), size)
 
     def test_sizes_of_blocks(self, models):
         wide = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (1_000, 1 << 21), (0, 0))

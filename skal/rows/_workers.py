@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from ..exceptions import PoolCapabilityError, SkalError
 from ..utils._arrays import blocks
+from ..utils._validation import shown
 from ._generics import comes_in_batches, give_back, n_rows, opener, row_blocks, row_bytes, sendable, take_rows
 
 __all__ = ["block_rows", "gather", "in_blocks", "n_workers"]
@@ -87,13 +89,20 @@ def in_blocks(
 
     Raises
     ------
+    ValueError
+        A `size` that is none, at once.
     SkalError
         A worker died; says at which rows.
     Exception
         Whatever `work` raises, told of which rows.
     """
+    if not isinstance(size, Integral) or size < 1:
+        raise ValueError(f"The 'block_size' of a pool must be an int of at least 1. Got {shown(size)} instead.")
     n = n_rows(X)
-    answers = _by_workers(work, X, size, n) if parallel else _one_by_one(work, X, size, n)
+    return _seen(_by_workers(work, X, size, n) if parallel else _one_by_one(work, X, size, n), n, verbose)
+
+
+def _seen(answers: Iterator[tuple[slice, T]], n: int, verbose: bool) -> Iterator[tuple[slice, T]]:
     with tqdm(total=n, unit=" samples", delay=_QUIET, leave=False, disable=not verbose) as bar:
         for rows, answer in answers:
             yield rows, answer
@@ -119,7 +128,8 @@ def _by_workers(work: Callable[[slice, Any], T], X: Any, size: int, n: int) -> I
         raise TypeError(
             f"What goes to other processes must be picklable: {error}. Query outside joblib's context instead."
         ) from error
-    with tempfile.TemporaryDirectory(prefix="skal-") as folder:
+    # After an interruption a worker may still write its mark.
+    with tempfile.TemporaryDirectory(prefix="skal-", ignore_cleanup_errors=True) as folder:
         tasks = (joblib.delayed(_at_worker)(packed, folder, rows, part, n) for rows, part in parts)
         answers = joblib.Parallel(return_as="generator", batch_size=1)(tasks)
         try:
@@ -179,12 +189,22 @@ def _told(rows: slice, n: int) -> Iterator[None]:
 
 
 def gather(pieces: Iterable[tuple[slice, Mapping[str, NDArray]]], n: int, limit: float) -> dict[str, NDArray]:
-    """Pieces of arrays of `n` rows put together by name; what takes more than `limit` bytes, in a file of no name."""
+    """Pieces of arrays of `n` rows put together by name; what takes more than `limit` bytes, in a file of no name.
+
+    Raises `ValueError` where a piece has rows of another shape, which NumPy might stretch.
+    """
     whole: dict[str, NDArray] = {}
     for rows, piece in pieces:
         for name, values in piece.items():
             if name not in whole:
                 whole[name] = _place_for((n, *values.shape[1:]), values.dtype, limit)
+            if values.shape[1:] != whole[name].shape[1:]:
+                raise ValueError(
+                    f"The {name} of all samples must have one shape, {whole[name].shape[1:]}. Got {values.shape[1:]} "
+                    f"in rows {rows.start} to {rows.stop - 1} of the pool."
+                )
+            if not np.can_cast(values.dtype, whole[name].dtype):
+                whole[name] = whole[name].astype(np.result_type(values.dtype, whole[name].dtype))
             whole[name][rows] = values
     return whole
 
