@@ -170,8 +170,9 @@ def run(task, spec, chosen, options, *, file="baselines_accuracy_{}.json", part=
         )
         record["n_labels"] = [int(n) for n in table.columns]
         record["strategies"][name] = {
-            "accuracy": [[round(value, 5) for value in row] for row in table.to_numpy().tolist()],
             **{key: _plain(summary.loc[name, key]) for key in summary.columns if key != "n_seeds"},
+            # Whole curves in place of the summary's last value, which is also its `final`.
+            "accuracy": [[round(value, 5) for value in row] for row in table.to_numpy().tolist()],
         }
     options.results.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=1)
