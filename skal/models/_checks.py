@@ -46,8 +46,8 @@ def checked_boxes(values: Any, name: str) -> NDArray:
 
 
 def _check_distributions(proba: NDArray, name: str, hint: str = "") -> None:
-    sums = proba.sum(axis=1, dtype=np.float64)
-    # NaN is in no range.
+    # A product, which is several times faster than the sum and exact enough for the slack. NaN is in no range.
+    sums = proba @ np.ones(proba.shape[1], proba.dtype) if proba.dtype.kind == "f" else proba.sum(axis=1)
     if not (proba.min() >= -_SLACK and np.abs(sums - 1).max() <= _SLACK):
         wrong = ~(np.abs(sums - 1) <= _SLACK)
         got = f"a row that sums to {sums[wrong][0]:g}" if wrong.any() else f"{proba.min():g}"
@@ -66,9 +66,8 @@ def checked_matrix(values: Any, n: int, name: str, what: str) -> NDArray:
             f"Got {_described(values, numbers_of(values))}."
         )
     with np.errstate(all="ignore"):
-        # A finite sum tells most of the time, and at once.
-        is_clean = bool(np.isfinite(matrix.sum()))
-    if not is_clean and not is_finite(matrix):
+        is_clean = is_finite(matrix)
+    if not is_clean:
         raise ValueError(f"The {what} of {name} must be finite. Got NaN or infinity.")
     return matrix
 

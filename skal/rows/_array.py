@@ -218,8 +218,11 @@ def _(X: NDArray) -> bool:
 
 def _all_finite(block: NDArray) -> bool:
     with np.errstate(all="ignore"):
-        # The sum is faster and finite but for overflow, which the second look clears.
-        return bool(np.isfinite(block.sum())) or bool(np.isfinite(block).all())
+        # One number of all is faster, and finite but for overflow, which the second look clears: the sum of squares,
+        # where BLAS knows the dtype, takes half the time of the sum.
+        flat = block.ravel() if block.flags.c_contiguous and block.dtype in (np.float32, np.float64) else None
+        one = block.sum() if flat is None else np.dot(flat, flat)
+        return bool(np.isfinite(one)) or bool(np.isfinite(block).all())
 
 
 @is_finite.register(np.generic)

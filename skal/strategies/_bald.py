@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from ..base import ScoringStrategy, make_query_function
 from ..pool import PoolView
-from ._parts._opinions import OpinionsMixin, entropy, mean_and_entropy
+from ..utils._arrays import entropy
+from ._parts._opinions import OpinionsMixin, mean_and_entropy
 
 __all__ = ["BALD", "bald_sampling"]
 

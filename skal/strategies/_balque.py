@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..base import Interval, ScoringStrategy, make_query_function
 from ..pool import PoolView
-from ._parts._opinions import add_votes, entropy
+from ..utils._arrays import entropy
+from ._parts._opinions import add_votes
 
 __all__ = ["BALQUE", "balque_sampling"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr
 
 from ..base import make_query_function
+from ..utils._arrays import entropy
 from ._parts._detection import DetectionUncertainty
 
 __all__ = ["DetectionEntropy", "detection_entropy_sampling"]
@@ -61,7 +61,7 @@ class DetectionEntropy(DetectionUncertainty):
     """
 
     def _uncertainty(self, proba: NDArray[np.float64]) -> NDArray[np.float64]:
-        return entr(proba).sum(axis=1)
+        return entropy(proba)
 
 
 detection_entropy_sampling = make_query_function(DetectionEntropy, "detection_entropy_sampling")

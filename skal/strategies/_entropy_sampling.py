@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr
 
 from ..base import make_query_function
 from ..pool import PoolView
-from ..utils._arrays import blocks
-from ._parts._uncertainty import ROWS, UncertaintySampling
+from ..utils._arrays import entropy
+from ._parts._uncertainty import UncertaintySampling
 
 __all__ = ["EntropySampling", "entropy_sampling"]
 
@@ -48,11 +47,7 @@ class EntropySampling(UncertaintySampling):
     """
 
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[Any]:
-        proba = pool.proba
-        scores = np.empty(len(proba))
-        for rows in blocks(len(proba), ROWS):
-            scores[rows] = entr(proba[rows].astype(np.float64)).sum(axis=1)
-        return scores
+        return entropy(pool.proba)
 
 
 entropy_sampling = make_query_function(EntropySampling, "entropy_sampling")

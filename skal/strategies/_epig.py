@@ -13,8 +13,7 @@ from ..base import Interval, ScoringStrategy, make_query_function
 from ..models import SkorchModel
 from ..pool import PoolView, view_pool
 from ..rows import stack_rows
-from ..utils._arrays import blocks
-from ._parts._opinions import entropy
+from ..utils._arrays import blocks, entropy
 
 __all__ = ["EPIG", "epig_sampling"]
 

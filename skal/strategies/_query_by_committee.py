@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
 from ..pool import PoolView
-from ._parts._opinions import add_votes, entropy, mean_and_entropy
+from ..utils._arrays import entropy
+from ._parts._opinions import add_votes, mean_and_entropy
 
 __all__ = ["QueryByCommittee", "query_by_committee_sampling"]
 

@@ -14,12 +14,13 @@ from ..utils._arrays import blocks
 from ..utils._clustering import squared_distances
 from ._parts._calibration import best_temperature, held_out_proba, tempered
 from ._parts._herding import HerdingStrategy
-from ._parts._uncertainty import ROWS, margins
+from ._parts._uncertainty import margins
 
 __all__ = ["UncertaintyHerding", "uncertainty_herding_sampling"]
 
 _HELD_OUT = 0.2  # of the labelled samples
 _ROWS = 1024
+_SCORED = 65_536  # samples whose tempered probabilities are held at once
 
 
 class UncertaintyHerding(HerdingStrategy):
@@ -124,7 +125,7 @@ class UncertaintyHerding(HerdingStrategy):
         held = held_out_proba(pool, _HELD_OUT, rng, str(self.__name__)) if self.calibrate else None
         temperature = 1.0 if held is None else best_temperature(*held)
         weights = np.empty(len(pool))
-        for rows in blocks(len(pool), ROWS):
+        for rows in blocks(len(pool), _SCORED):
             weights[rows] = 1 - margins(tempered(pool.proba[rows], temperature))
         return weights if weights.any() else np.ones(len(pool))
 

@@ -38,8 +38,8 @@ def test_hand_worked(strategy, first, second):
 @pytest.mark.parametrize("n_classes", [1, 2, 3, 17])
 @pytest.mark.parametrize("n", [1, 5, 23])
 def test_equals_the_slow_loop(n, n_classes, monkeypatch):
-    for name in ("_entropy_sampling", "_parts._uncertainty"):
-        monkeypatch.setattr(f"skal.strategies.{name}.ROWS", 7)
+    monkeypatch.setattr("skal.utils._arrays._CACHED", 7 * n_classes)
+    monkeypatch.setattr("skal.strategies._parts._uncertainty._VALUES", 7 * n_classes)
     proba = softmax(5 * np.random.default_rng([n, n_classes]).standard_normal((n, n_classes)), axis=1)
     if n_classes > 2:
         proba[0] = np.eye(n_classes)[1]

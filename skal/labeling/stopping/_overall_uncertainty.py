@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr
 
 from ...base import Interval, StrOptions
 from ...pool import PoolView
-from ...utils._arrays import blocks
+from ...utils._arrays import blocks, entropy
 from ._base import StoppingCriterion, StoppingReport
 
 __all__ = ["OverallUncertainty"]
@@ -86,7 +85,7 @@ class OverallUncertainty(StoppingCriterion):
 def _uncertainty(proba: NDArray[np.float64], measure: str) -> NDArray[np.float64]:
     n_classes = proba.shape[1]
     if measure == "entropy":
-        return entr(proba).sum(axis=1) / np.log(n_classes)
+        return entropy(proba) / np.log(n_classes)
     if measure == "least_confidence":
         return (1 - proba.max(axis=1)) * n_classes / (n_classes - 1)
     top_two = np.partition(proba, -2, axis=1)[:, -2:]

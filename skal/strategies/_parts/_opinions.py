@@ -8,15 +8,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr
 
 from ...base import Interval, StrOptions, requirement
-from ...utils._arrays import blocks
+from ...utils._arrays import entropy
 
-__all__ = ["OpinionsMixin", "add_votes", "entropy", "mean_and_entropy"]
-
-
-_ROWS = 65_536  # samples whose entropies are worked on at once
+__all__ = ["OpinionsMixin", "add_votes", "mean_and_entropy"]
 
 
 class OpinionsMixin:
@@ -66,20 +62,14 @@ def mean_and_entropy(samples: Iterable[NDArray]) -> tuple[NDArray[np.float64], N
     mean_entropy: NDArray[np.float64] = np.zeros(0)
     for k, proba in enumerate(samples, start=1):
         if k == 1:
-            mean, mean_entropy = proba.astype(np.float64), entropy(proba)
+            mean = proba.astype(np.float64)
+            # In float64, so that the entropy of equal opinions is to the last bit that of their mean.
+            mean_entropy = entropy(mean)
             continue
         # Running means: the mean of equal numbers is that number, to the last bit.
         mean += (proba - mean) / k
-        mean_entropy += (entropy(proba) - mean_entropy) / k
+        mean_entropy += (entropy(proba.astype(np.float64, copy=False)) - mean_entropy) / k
     return mean, mean_entropy
-
-
-def entropy(proba: NDArray) -> NDArray[np.float64]:
-    """Entropy of each row, natural logarithm, `(n,)` float64."""
-    out = np.empty(len(proba))
-    for rows in blocks(len(proba), _ROWS):
-        out[rows] = entr(proba[rows].astype(np.float64)).sum(axis=1)
-    return out
 
 
 def add_votes(votes: NDArray[np.float64], proba: NDArray) -> None:

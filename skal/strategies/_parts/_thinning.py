@@ -11,11 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr
 
 from ...base import HasMethods, Interval, QueryStrategy, requirement
 from ...pool import PoolView
-from ...utils._arrays import top_k
+from ...utils._arrays import entropy, top_k
 from ...utils._random import sklearn_seed
 from ...utils._validation import shown
 from ._descriptors import descriptors_of
@@ -119,7 +118,7 @@ def most_uncertain(
     first; otherwise the function's order stands, and the scores are its ranks, n - 1 to 0.
     """
     if base_strategy is None:
-        scores = entr(pool.proba).sum(axis=1)
+        scores = entropy(pool.proba)
         idx = top_k(scores, n, rng)
         return idx, scores[idx]
     if isinstance(base_strategy, type):
@@ -195,7 +194,7 @@ def _modal_uncertainty(function: Any, pool: Any, idx: NDArray) -> NDArray[np.flo
         return 1 - p[:, -1]
     if name == "margin_sampling":
         return p[:, -2] - p[:, -1] if p.shape[1] > 1 else np.zeros(len(p))
-    return entr(p).sum(axis=1) if name == "entropy_sampling" else None
+    return entropy(p) if name == "entropy_sampling" else None
 
 
 def _numeric(scores: Any, n: int) -> NDArray[np.float64] | None:
