@@ -110,8 +110,8 @@ HEADS = {
         LogisticRegression(max_iter=1000),
         {
             "RandomSampling": RandomSampling(), "MarginSampling": MarginSampling(), "DECERN": DECERN(),
-            "BADGE": BADGE(), "CoreSet": CoreSet(), "TypiClust": TypiClust(), "ProbCover": ProbCover(), "MaxHerding": MaxHerding(),
-            "UncertaintyHerding": UncertaintyHerding(), "BAIT": BAIT(),
+            "BADGE": BADGE(), "CoreSet": CoreSet(), "TypiClust": TypiClust(), "ProbCover": ProbCover(),
+            "MaxHerding": MaxHerding(), "UncertaintyHerding": UncertaintyHerding(), "BAIT": BAIT(),
         },
     ),
 }  # fmt: skip
