@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["blocks", "class_means", "l2_normalize", "min_max", "top_k"]
+__all__ = ["blocks", "class_means", "l2_normalize", "min_max", "on_host", "top_k"]
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:
@@ -15,6 +16,11 @@ def blocks(n: int, size: int) -> Iterator[slice]:
     size = max(1, int(size))
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
+
+
+def on_host(values: Any) -> NDArray:
+    """An array or a tensor, wherever it lies, as a NumPy array; not copied where it lies here."""
+    return values if isinstance(values, np.ndarray) else values.cpu().numpy()
 
 
 def top_k(scores: NDArray, k: int, rng: np.random.Generator | None = None) -> NDArray[np.int64]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from ._arrays import blocks
+from ._arrays import blocks, on_host
 from ._random import sklearn_seed
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "k_center_greedy",
     "kmeans_plus_plus",
     "nearest_of_clusters",
+    "nearest_squared_distances",
     "random_argmax",
     "squared_distances",
 ]
@@ -26,6 +28,7 @@ __all__ = [
 _ROWS = 4096  # samples worked on at once
 _FARTHEST = 64  # vectors brought up to date at once, at first
 _ROUNDING = 1e-13  # squared distances below this share of the squared norms are rounding: the samples are alike
+_TIE = 1 - 1e-12  # squared distances that differ by less are the same
 
 
 def random_argmax(values: NDArray, rng: np.random.Generator) -> int:
@@ -88,22 +91,39 @@ def kmeans_plus_plus(
     return picks, values
 
 
+def nearest_squared_distances(X: Any, centers: Any) -> NDArray[np.float64]:
+    """Squared distance `(n,)` of each row of `X` from the nearest of `centers`, which lie where `X` does.
+
+    In float64, a block of rows at a time.
+    """
+    xp = array_namespace(X, centers)
+    centers = xp.astype(centers, xp.float64)
+    found = np.empty(X.shape[0])
+    for rows in blocks(X.shape[0], _ROWS):
+        found[rows] = _to_nearest(xp.astype(X[rows], xp.float64), centers)
+    return found
+
+
 def k_center_greedy(
-    X: NDArray[np.float64], closest: NDArray[np.float64], n_picks: int, rng: np.random.Generator
+    X: Any, closest: NDArray[np.float64], n_picks: int, rng: np.random.Generator, n_rows: int = _ROWS
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Farthest-first picks: each is the vector farthest from its nearest centre, given or picked.
 
     Distances from the nearest centre only shrink, so one that is not up to date is an upper bound, and only vectors
-    that might be the farthest are compared with the latest picks.
+    that might be the farthest are compared with the latest picks, in float64.
 
     Parameters
     ----------
-    X : ndarray of shape (n, d), float64
+    X : ndarray or tensor of shape (n, d), or callable
+        ``X(rows, bounds)`` gives the vectors at some positions where not all are at hand; `bounds` `(n,)` are what is
+        known of the squared distances, and -1 for what is picked.
     closest : ndarray of shape (n,), float64
         Squared distance of each vector from the nearest given centre. Left as it is.
     n_picks : int in [1, n]
     rng : Generator
-        Breaks ties.
+        Breaks ties: differences that are rounding.
+    n_rows : int >= 1
+        Vectors worked on at once.
 
     Returns
     -------
@@ -112,27 +132,46 @@ def k_center_greedy(
     radii : ndarray of shape (n_picks,), float64
         Squared distance from the nearest centre at the time of picking; never increases.
     """
-    sq_norms = np.einsum("ij,ij->i", X, X)
     picks, radii = np.empty(n_picks, dtype=np.int64), np.empty(n_picks)
     closest = closest.copy()
-    seen = np.zeros(len(X), dtype=np.int64)  # how many picks each vector has been compared with
+    seen = np.zeros(len(closest), dtype=np.int64)  # how many picks each vector has been compared with
+    centers = None
     for step in range(n_picks):
-        size = _FARTHEST
-        while ((closest == closest.max()) & (seen < step)).any():
-            size = min(size, len(X))
-            rows = np.argpartition(closest, -size)[-size:]
-            rows = rows[seen[rows] < step]
-            new = picks[seen[rows].min(initial=step) : step]
-            for part in blocks(len(rows), _ROWS):
+        size, best = _FARTHEST, -1.0
+        while len(rows := np.flatnonzero((seen < step) & (closest >= best * _TIE))) > 0:
+            if len(rows) > size:
+                rows = rows[np.argpartition(closest[rows], -size)[-size:]]
+            for part in blocks(len(rows), n_rows):
                 i = rows[part]
-                distances = squared_distances(X[i] @ X[new].T, sq_norms[i, None], sq_norms[new])
-                closest[i] = np.minimum(closest[i], distances.min(axis=1))
+                first = int(seen[i].min())
+                closest[i] = np.minimum(closest[i], _to_nearest(_rows_of(X, i, closest), centers[first:step]))
             seen[rows] = step
+            best = max(best, closest[rows].max())
             size *= 2
-        pick = random_argmax(closest, rng)
-        picks[step], radii[step] = pick, closest[pick]
-        closest[pick], seen[pick] = -1, n_picks  # below every other, so that no vector is picked twice
+        best = closest.max()
+        pick = int(rng.choice(np.flatnonzero(closest >= best * _TIE)))
+        picks[step], radii[step] = pick, best
+        closest[pick] = -1  # below every other, so that no vector is picked twice
+        if step + 1 < n_picks:
+            center = _rows_of(X, picks[step : step + 1], closest)[0]
+            if centers is None:
+                xp = array_namespace(center)
+                centers = xp.empty((n_picks, len(center)), dtype=xp.float64, device=device(center))
+            centers[step] = center
     return picks, radii
+
+
+def _rows_of(X: Any, rows: NDArray[np.int64], bounds: NDArray[np.float64]) -> Any:
+    found = X(rows, bounds) if callable(X) else X[rows]
+    xp = array_namespace(found)
+    return xp.astype(found, xp.float64)
+
+
+def _to_nearest(z: Any, centers: Any) -> NDArray[np.float64]:
+    """Squared distance of each row of `z` from the nearest of `centers`, both float64."""
+    xp = array_namespace(z)
+    distances = squared_distances(z @ centers.T, xp.vecdot(z, z)[:, None], xp.vecdot(centers, centers))
+    return on_host(xp.min(distances, axis=1))
 
 
 def fit_kmeans(

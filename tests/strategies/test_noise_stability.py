@@ -69,7 +69,7 @@ def data():
 
 @pytest.mark.parametrize(("n_samples", "scale", "n_classes"), [(1, 0.001, 2), (5, 0.01, 4), (8, 0.5, 3)])
 def test_equals_the_slow_loop(data, n_samples, scale, n_classes, monkeypatch):
-    monkeypatch.setattr("skal.strategies._noise_stability._BLOCK", 7 * n_samples * n_classes)
+    monkeypatch.setattr("skal.strategies._noise_stability._ROWS", 7)
     X, y, pool = data
     fitted = LogisticRegression(max_iter=500).fit(X, y % n_classes)
     strategy = NoiseStability(n_samples=n_samples, noise_scale=scale, random_state=3)
