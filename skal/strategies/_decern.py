@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -10,14 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import skew
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 
 from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
 from ..models import Head
 from ..pool import PoolView
 from ..utils._arrays import blocks, class_means, l2_normalize, min_max, top_k
-from ..utils._random import sklearn_seed
+from ..utils._clustering import fit_kmeans
+from ..utils._torch import shared_tensor
 
 __all__ = ["DECERN", "decern_sampling"]
 
@@ -168,18 +166,14 @@ class DECERN(ScoringStrategy):
     ) -> NDArray[Any]:
         """One candidate of each cluster (eq. 11); random samples of the pool where clusters came out empty."""
         features = l2_normalize(pool.embeddings[candidates])
-        kmeans = KMeans(n_instances, n_init=self.n_init, random_state=sklearn_seed(rng))
-        with warnings.catch_warnings():
-            # Fewer distinct candidates than clusters: the empty clusters are filled below.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            kmeans.fit(features, sample_weight=weights)
-        centers = l2_normalize(kmeans.cluster_centers_)
-        to_center = 1 - np.einsum("ij,ij->i", features, centers[kmeans.labels_])
-        to_anchor = 1 - (features @ l2_normalize(_anchors(pool)[0]).T).max(axis=1)
+        labels, centers = fit_kmeans(features, n_instances, rng, n_init=self.n_init, sample_weight=weights)
+        centers = l2_normalize(centers)
+        to_center = 1 - np.einsum("ij,ij->i", features, centers[labels])
+        to_anchor = 1 - (features @ l2_normalize(_anchors(pool)[0]).astype(features.dtype).T).max(axis=1)
 
         chosen = []
-        order = np.argsort(kmeans.labels_, kind="stable")
-        for members in np.split(order, np.flatnonzero(np.diff(kmeans.labels_[order])) + 1):
+        order = np.argsort(labels, kind="stable")
+        for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
             chosen.append(
                 members[_most_representative(to_center[members], to_anchor[members], self.xi, self.normalize)]
             )
@@ -226,7 +220,7 @@ def discrepancy_confusion(
 
     Works where the embeddings lie, in float32 where they and a linear head are no wider, else in float64.
     """
-    z = torch.as_tensor(embeddings)
+    z = shared_tensor(embeddings)
     dtype = torch.float64 if z.dtype == torch.float64 or not head.is_linear else torch.float32
     n, d = z.shape
     n_classes = len(anchors)

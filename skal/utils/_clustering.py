@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from ._arrays import blocks, on_host
+from ._arrays import blocks, on_host, squared_norms
 from ._random import sklearn_seed
+from ._torch import shared_tensor
 
 __all__ = [
     "fit_kmeans",
@@ -27,8 +29,9 @@ __all__ = [
 
 _ROWS = 4096  # samples worked on at once
 _FARTHEST = 64  # vectors brought up to date at once, at first
-_ROUNDING = 1e-13  # squared distances below this share of the squared norms are rounding: the samples are alike
 _TIE = 1 - 1e-12  # squared distances that differ by less are the same
+# Squared distances below this share of the squared norms are rounding, in float32 and in float64: samples are alike.
+_ROUNDING = {4: 4e-6, 8: 1e-13}
 
 
 def random_argmax(values: NDArray, rng: np.random.Generator) -> int:
@@ -36,30 +39,30 @@ def random_argmax(values: NDArray, rng: np.random.Generator) -> int:
     return int(rng.choice(np.flatnonzero(values == values.max())))
 
 
-def squared_distances(inner: NDArray, sq_norms: NDArray, other: NDArray | np.floating | float) -> NDArray[np.float64]:
-    """``sq_norms + other - 2 * inner``, where what is only rounding counts as 0. Works in `inner`'s memory."""
+def squared_distances(inner: Any, sq_norms: Any, other: Any) -> Any:
+    """``sq_norms + other - 2 * inner``, where what is only rounding counts as 0. Works in `inner`'s memory.
+
+    For arrays and tensors, in the dtype of `inner`.
+    """
     scale = sq_norms + other
     inner *= -2
     inner += scale
-    scale *= _ROUNDING
+    scale *= _ROUNDING[inner.dtype.itemsize]
     inner[inner <= scale] = 0
     return inner
 
 
 def kmeans_plus_plus(
-    sq_norms: NDArray[np.float64],
-    inner: Callable[[int], NDArray[np.float64]],
-    n_picks: int,
-    rng: np.random.Generator,
+    sq_norms: Any, inner: Callable[[int], Any], n_picks: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """k-means++ seeding of vectors that are known by their inner products only.
+    """k-means++ seeding of vectors that are known by their inner products only, in NumPy or on a tensor's device.
 
     Parameters
     ----------
-    sq_norms : ndarray of shape (n,), float64
+    sq_norms : array or tensor of shape (n,), float32 or float64
         Squared norm of each vector.
     inner : callable
-        ``inner(i)`` is a fresh array `(n,)`, the inner products of all vectors with vector i.
+        ``inner(i)`` is a fresh array or tensor `(n,)` of this dtype, the inner products of all vectors with vector i.
     n_picks : int in [1, n]
         How many to choose.
     rng : Generator
@@ -73,22 +76,26 @@ def kmeans_plus_plus(
     closest : ndarray of shape (n_picks,), float64
         That squared distance at the time of picking; for the first its squared norm.
     """
-    picks, values = np.empty(n_picks, dtype=np.int64), np.empty(n_picks)
-    pick = random_argmax(sq_norms, rng)
-    picks[0], values[0] = pick, sq_norms[pick]
-    closest = np.full(len(sq_norms), np.inf)
+    xp = array_namespace(sq_norms)
+    picks = np.empty(n_picks, dtype=np.int64)
+    pick = random_argmax(on_host(sq_norms), rng)
+    picks[0], values = pick, [sq_norms[pick] + 0]
+    closest = xp.full_like(sq_norms, xp.inf)
     for step in range(1, n_picks):
-        np.minimum(closest, squared_distances(inner(pick), sq_norms, sq_norms[pick]), out=closest)
+        closest = xp.minimum(closest, squared_distances(inner(pick), sq_norms, sq_norms[pick]))
         closest[pick] = 0
-        cumulated = np.cumsum(closest)
-        if cumulated[-1] > 0:
-            pick = int(np.searchsorted(cumulated, rng.random() * cumulated[-1], side="right"))
-            # Only rounding can lead past the last vector with a probability.
-            pick = min(pick, int(np.searchsorted(cumulated, cumulated[-1])))
-        else:
+        cumulated = xp.cumulative_sum(closest, dtype=xp.float64)
+        total = cumulated[-1:]
+        # Only rounding can lead past the last vector with a probability. The smaller is 0 where nothing has one.
+        drawn = xp.searchsorted(cumulated, rng.random() * total, side="right")
+        drawn = xp.minimum(drawn, xp.searchsorted(cumulated, total))
+        # Both at once: what is read here waits for the device.
+        pick, is_any = (int(value) for value in on_host(xp.concat([drawn, xp.astype(total > 0, drawn.dtype)])))
+        if not is_any:
             pick = int(rng.choice(np.setdiff1d(np.arange(len(sq_norms)), picks[:step])))
-        picks[step], values[step] = pick, closest[pick]
-    return picks, values
+        picks[step] = pick
+        values.append(closest[pick] + 0)
+    return picks, on_host(xp.stack(values)).astype(np.float64)
 
 
 def nearest_squared_distances(X: Any, centers: Any) -> NDArray[np.float64]:
@@ -170,7 +177,7 @@ def _rows_of(X: Any, rows: NDArray[np.int64], bounds: NDArray[np.float64]) -> An
 def _to_nearest(z: Any, centers: Any) -> NDArray[np.float64]:
     """Squared distance of each row of `z` from the nearest of `centers`, both float64."""
     xp = array_namespace(z)
-    distances = squared_distances(z @ centers.T, xp.vecdot(z, z)[:, None], xp.vecdot(centers, centers))
+    distances = squared_distances(z @ centers.T, squared_norms(z)[:, None], squared_norms(centers))
     return on_host(xp.min(distances, axis=1))
 
 
@@ -181,6 +188,7 @@ def fit_kmeans(
     *,
     n_init: int | Literal["auto"] = "auto",
     batch_size: int | None = None,
+    sample_weight: NDArray | None = None,
 ) -> tuple[NDArray[np.int64], NDArray]:
     """Seeded k-means; with `batch_size` its mini-batch form.
 
@@ -191,15 +199,41 @@ def fit_kmeans(
     centers : ndarray of shape (n_clusters, d)
     """
     seed = sklearn_seed(rng)
+    weights = np.ones(len(X)) if sample_weight is None else sample_weight
+    settings = {"init": partial(_seeds, weights=weights), "n_init": 1 if n_init == "auto" else n_init, "random_state": seed}
     if batch_size is None:
-        model = KMeans(n_clusters, n_init=n_init, random_state=seed)
+        model = KMeans(n_clusters, **settings)
     else:
-        model = MiniBatchKMeans(n_clusters, n_init=n_init, batch_size=batch_size, random_state=seed)
+        model = MiniBatchKMeans(n_clusters, batch_size=batch_size, **settings)
     with warnings.catch_warnings():
         # Fewer distinct rows than clusters is no mistake of the caller's.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(X)
+        model.fit(X, sample_weight=sample_weight)
     return model.labels_.astype(np.int64), model.cluster_centers_
+
+
+def _seeds(X: NDArray, n_clusters: int, random_state: np.random.RandomState, *, weights: NDArray) -> NDArray:
+    """First centres by scikit-learn's greedy k-means++, from the same draws.
+
+    scikit-learn's own casts all of a float32 `X` to float64 for each centre, and takes most of a fit's time.
+    """
+    z, sq_norms = shared_tensor(X), squared_norms(X)
+
+    def distances(rows: NDArray[np.int64]) -> NDArray:
+        return squared_distances((z[rows] @ z.T).numpy(), sq_norms, sq_norms[rows, None])
+
+    n_trials = 2 + int(np.log(n_clusters))
+    chosen = np.empty(n_clusters, dtype=np.int64)
+    chosen[0] = random_state.choice(len(X), p=weights / weights.sum())
+    closest = distances(chosen[:1])[0]
+    for step in range(1, n_clusters):
+        cumulated = np.cumsum(closest * weights)
+        drawn = np.searchsorted(cumulated, random_state.uniform(size=n_trials) * cumulated[-1])
+        candidates = np.minimum(drawn, len(X) - 1)
+        nearest = np.minimum(closest, distances(candidates))
+        best = (nearest @ weights).argmin()
+        chosen[step], closest = candidates[best], nearest[best]
+    return X[chosen]
 
 
 def nearest_of_clusters(X: NDArray, labels: NDArray, centers: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -214,8 +248,7 @@ def nearest_of_clusters(X: NDArray, labels: NDArray, centers: NDArray) -> tuple[
     """
     distances = np.empty(len(X))
     for rows in blocks(len(X), _ROWS):
-        difference = X[rows].astype(np.float64) - centers[labels[rows]]
-        distances[rows] = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+        distances[rows] = np.sqrt(squared_norms(X[rows] - centers[labels[rows]]))
     order = np.lexsort((distances, labels))
     first = np.concatenate([[True], np.diff(labels[order]) > 0])
     return order[first].astype(np.int64), distances
