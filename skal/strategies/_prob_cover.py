@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +15,8 @@ from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
 from ..rows import working_dtype
 from ..utils._arrays import blocks, l2_normalize, on_host, squared_norms
-from ..utils._clustering import fit_kmeans, nearest_squared_distances, random_argmax
+from ..utils._clustering import fit_kmeans, random_argmax
+from ._parts._pairs import Pairs, closeness, half_of_all
 
 __all__ = ["ProbCover", "prob_cover_sampling"]
 
@@ -115,7 +115,7 @@ class ProbCover(QueryStrategy):
         z, labeled = z.astype(dtype, copy=False), labeled.astype(dtype, copy=False)
         if self.normalize:
             z, labeled = l2_normalize(z), l2_normalize(labeled)
-        pairs = _Pairs(len(z))
+        pairs = Pairs(len(z), _PAIRS)
         if self.delta == "auto":
             n_classes = n_instances if pool.is_cold else len(pool.classes)
             n_clusters = max(2, n_classes) if self.n_clusters is None else self.n_clusters
@@ -123,19 +123,22 @@ class ProbCover(QueryStrategy):
             delta = purity_radius(z, labels, self.purity, rng, pairs)
         else:
             delta = float(self.delta)
-            for rows, columns, closeness in _half_of_all(z, np.arange(len(z))):
-                if not pairs.add(rows, columns, closeness, -(delta**2) / 2):
+            for rows, columns, found in half_of_all(z, np.arange(len(z)), _BLOCK):
+                if not pairs.add(rows, columns, found, -(delta**2) / 2):
                     break
         uncovered = np.ones(len(z), dtype=bool)
         if len(labeled):
-            uncovered = nearest_squared_distances(z, labeled) >= delta**2
+            half, of_labeled = squared_norms(z) / 2, squared_norms(labeled) / 2
+            for rows in blocks(len(z), _BLOCK // len(labeled)):
+                to_labeled = closeness(z[rows], half[rows], labeled, of_labeled)
+                uncovered[rows] = on_host(~(to_labeled > -(delta**2) / 2).any(1))
         if pairs.are_all:
             return cover_lists(*pairs.within(delta), uncovered, n_instances, rng)
         return cover_greedy(on_host(z), uncovered, delta, n_instances, rng)
 
 
 def purity_radius(
-    z: NDArray, labels: NDArray, purity: float, rng: np.random.Generator, pairs: _Pairs | None = None
+    z: NDArray, labels: NDArray, purity: float, rng: np.random.Generator, pairs: Pairs | None = None
 ) -> float:
     """The largest radius of which a share `purity` of the open balls holds one label only; may be infinite.
 
@@ -149,96 +152,30 @@ def purity_radius(
 
     order = np.argsort(labels, kind="stable")  # so that few blocks hold two samples of one label
 
-    def compare(rows: NDArray, columns: NDArray, closeness: Any) -> None:
-        xp = array_namespace(closeness)
+    def compare(rows: NDArray, columns: NDArray, found: Any) -> None:
+        xp = array_namespace(found)
         if labels[rows[-1]] >= labels[columns[0]]:
-            same = xp.asarray(labels[rows, None] == labels[columns], device=device(closeness))
-            closeness = xp.where(same, -xp.inf, closeness)
-        closest[rows] = np.maximum(closest[rows], on_host(xp.max(closeness, axis=1)))
-        closest[columns] = np.maximum(closest[columns], on_host(xp.max(closeness, axis=0)))
+            same = xp.asarray(labels[rows, None] == labels[columns], device=device(found))
+            found = xp.where(same, -xp.inf, found)
+        closest[rows] = np.maximum(closest[rows], on_host(xp.max(found, axis=1)))
+        closest[columns] = np.maximum(closest[columns], on_host(xp.max(found, axis=0)))
 
     def bound() -> float:
         return -float(np.partition(-closest[of], n_impure)[n_impure])
 
     # With a few samples first: only grows, so that what is not closer need not be held.
-    few = order[:: -(-n // _FIRST)]
-    for rows in blocks(n, _BLOCK // len(few)):
-        compare(few, order[rows], next(_closeness(z, few, [order[rows]])))
-    for rows, columns, closeness in _half_of_all(z, order):
-        compare(rows, columns, closeness)
+    few, half = order[:: -(-n // _FIRST)], squared_norms(z) / 2
+    for part in blocks(n, _BLOCK // len(few)):
+        rows = order[part]
+        compare(few, rows, closeness(z[few], half[few], z[rows], half[rows]))
+    for rows, columns, found in half_of_all(z, order, _BLOCK):
+        compare(rows, columns, found)
         if pairs is not None:
-            pairs.add(rows, columns, closeness, bound())
+            pairs.add(rows, columns, found, bound())
     radius = math.sqrt(-2 * bound())
     while -(radius**2) / 2 < bound():
         radius = math.nextafter(radius, 0)  # the ball is open: the pair that sets it is not within
     return radius
-
-
-def _half_of_all(z: Any, order: NDArray[np.int64]) -> Iterator[tuple[NDArray, NDArray, Any]]:
-    """Two sets of rows and how close they are to each other, so that every pair is met once."""
-    parts = [order[part] for part in blocks(len(order), math.isqrt(_BLOCK))]
-    for k, rows in enumerate(parts):
-        for columns, closeness in zip(parts[k:], _closeness(z, rows, parts[k:])):
-            yield rows, columns, closeness
-
-
-def _closeness(z: Any, rows: NDArray, others: list[NDArray]) -> Iterator[Any]:
-    """Minus half the squared distance of each of `rows` from each of others, `(rows, columns)`, one set at a time."""
-    a = z[rows]
-    half = squared_norms(a)[:, None] / 2
-    for columns in others:
-        b = z[columns]
-        inner = a @ b.T
-        inner -= half
-        inner -= squared_norms(b) / 2
-        yield inner
-
-
-class _Pairs:
-    """The pairs of `n` samples that are closer than a bound, as long as there are few enough to hold them."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-        self.are_all = True
-        self._found: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray]] = []
-        self._n_found = 0
-
-    def add(self, rows: NDArray, columns: NDArray, closeness: Any, bound: float) -> bool:
-        """The pairs of a block that are closer than `bound`, which only grows; False where there are too many."""
-        if not self.are_all:
-            return False
-        xp = array_namespace(closeness)
-        flat = xp.nonzero(xp.reshape(closeness, (-1,)) > bound)[0]
-        values, flat = on_host(xp.reshape(closeness, (-1,))[flat]), on_host(flat)
-        i, j = rows[flat // len(columns)].astype(np.int32), columns[flat % len(columns)].astype(np.int32)
-        if rows[0] == columns[0]:
-            # A block of the diagonal holds each pair twice, and each sample with itself.
-            once = flat // len(columns) < flat % len(columns)
-            i, j, values = i[once], j[once], values[once]
-        self._found.append((i, j, values))
-        self._n_found += len(i)
-        if self._n_found > _PAIRS:
-            self._found = [_closer(*part, bound) for part in self._found]
-            self._n_found = sum(len(i) for i, _, _ in self._found)
-            if self._n_found > _PAIRS:
-                self.are_all, self._found = False, []
-        return self.are_all
-
-    def within(self, delta: float) -> tuple[csr_array, csr_array]:
-        """Of each sample the other samples in its open ball: those that come later in a pair, and earlier."""
-        parts = [_closer(*part, -(delta**2) / 2) for part in self._found]
-        self._found = []
-        i, j = (np.concatenate([part[k] for part in parts]) for k in range(2))
-        ones = np.ones(len(i), dtype=np.int8)
-        return (
-            csr_array((ones, (i, j)), shape=(self.n, self.n)),
-            csr_array((ones, (j, i)), shape=(self.n, self.n)),
-        )
-
-
-def _closer(i: NDArray, j: NDArray, values: NDArray, bound: float) -> tuple[NDArray, NDArray, NDArray]:
-    keep = values > bound
-    return i[keep], j[keep], values[keep]
 
 
 def cover_lists(

@@ -200,7 +200,11 @@ def fit_kmeans(
     """
     seed = sklearn_seed(rng)
     weights = np.ones(len(X)) if sample_weight is None else sample_weight
-    settings = {"init": partial(_seeds, weights=weights), "n_init": 1 if n_init == "auto" else n_init, "random_state": seed}
+    settings = {
+        "init": partial(_seeds, weights=weights),
+        "n_init": 1 if n_init == "auto" else n_init,
+        "random_state": seed,
+    }
     if batch_size is None:
         model = KMeans(n_clusters, **settings)
     else:
