@@ -190,7 +190,7 @@ def fit_kmeans(
     batch_size: int | None = None,
     sample_weight: NDArray | None = None,
 ) -> tuple[NDArray[np.int64], NDArray]:
-    """Seeded k-means; with `batch_size` its mini-batch form.
+    """Seeded k-means; with `batch_size` its mini-batch form, with `sample_weight` `(n,)` that of weighted rows.
 
     Returns
     -------
