@@ -69,7 +69,9 @@ class Coverage:
 
     def kernel(self, rows: NDArray | torch.Tensor, sq_norms: NDArray) -> NDArray[np.float64]:
         """Of each of `rows` with every row of `z`, `(len(rows), n)`."""
-        found = squared_distances(on_host(shared_tensor(rows).to(self.z.device) @ self.z.T), sq_norms[:, None], self.sq_norms)
+        found = squared_distances(
+            on_host(shared_tensor(rows).to(self.z.device) @ self.z.T), sq_norms[:, None], self.sq_norms
+        )
         with np.errstate(over="ignore", under="ignore"):
             # Not by its square, which may be 0 or infinite.
             found /= -self.bandwidth
