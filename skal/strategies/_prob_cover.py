@@ -129,9 +129,9 @@ class ProbCover(QueryStrategy):
         uncovered = np.ones(len(z), dtype=bool)
         if len(labeled):
             half, of_labeled = squared_norms(z) / 2, squared_norms(labeled) / 2
-            for rows in blocks(len(z), _BLOCK // len(labeled)):
-                to_labeled = closeness(z[rows], half[rows], labeled, of_labeled)
-                uncovered[rows] = on_host(~(to_labeled > -(delta**2) / 2).any(1))
+            for part in blocks(len(z), _BLOCK // len(labeled)):
+                to_labeled = closeness(z[part], half[part], labeled, of_labeled)
+                uncovered[part] = on_host(~(to_labeled > -(delta**2) / 2).any(1))
         if pairs.are_all:
             return cover_lists(*pairs.within(delta), uncovered, n_instances, rng)
         return cover_greedy(on_host(z), uncovered, delta, n_instances, rng)

@@ -142,7 +142,7 @@ def k_center_greedy(
     picks, radii = np.empty(n_picks, dtype=np.int64), np.empty(n_picks)
     closest = closest.copy()
     seen = np.zeros(len(closest), dtype=np.int64)  # how many picks each vector has been compared with
-    centers = None
+    centers: Any = None
     for step in range(n_picks):
         size, best = _FARTHEST, -1.0
         while len(rows := np.flatnonzero((seen < step) & (closest >= best * _TIE))) > 0:
