@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from ..base import Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
-from ..rows import working_dtype
-from ..utils._arrays import l2_normalize
+from ..utils._arrays import l2_normalize, squares_dtype
 from ..utils._clustering import fit_kmeans, random_argmax
 from ._parts._neighbors import nearest_neighbors
 
@@ -105,7 +104,7 @@ class TypiClust(QueryStrategy):
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         labeled = pool.labeled.embeddings  # type: ignore[union-attr]
         z = np.concatenate([labeled, pool.embeddings])
-        z = z.astype(working_dtype(z), copy=False)
+        z = z.astype(squares_dtype(z), copy=False)
         if self.normalize:
             l2_normalize(z, out=z)
         n_clusters = min(len(labeled) + n_instances, self.max_clusters)

@@ -9,7 +9,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-__all__ = ["blocks", "class_means", "l2_normalize", "min_max", "on_host", "squared_norms", "top_k"]
+__all__ = ["blocks", "class_means", "l2_normalize", "min_max", "on_host", "squared_norms", "squares_dtype", "top_k"]
 
 _ROWS = 4096  # samples worked on at once
 
@@ -55,6 +55,13 @@ def squared_norms(X: Any) -> Any:
     xp = array_namespace(X)
     # Tensors are squared before they are summed.
     return xp.concat([xp.vecdot(X[rows], X[rows]) for rows in blocks(len(X), _ROWS)])
+
+
+def squares_dtype(*arrays: NDArray) -> type[np.floating]:
+    """float32 where all arrays are of it and their rows' squares are well inside its range, else float64."""
+    with np.errstate(over="ignore"):
+        is_safe = all(X.dtype == np.float32 and 1e-20 < squared_norms(X).max() < 1e30 for X in arrays)
+    return np.float32 if is_safe else np.float64
 
 
 def l2_normalize(X: NDArray, eps: float = 1e-8, *, out: NDArray | None = None) -> NDArray:
