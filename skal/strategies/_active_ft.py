@@ -160,9 +160,7 @@ def in_turn(f: torch.Tensor, centroids: NDArray) -> tuple[NDArray[np.int64], NDA
     return chosen, scores.astype(np.float64)
 
 
-def printed_loss(
-    f: NDArray | torch.Tensor, theta: torch.Tensor, temperature: float, diversity: float
-) -> torch.Tensor:
+def printed_loss(f: NDArray | torch.Tensor, theta: torch.Tensor, temperature: float, diversity: float) -> torch.Tensor:
     """The paper's loss of unit-length features `(n, d)`, differentiable by centroids of any length `(B, d)`."""
     f, unit = shared_tensor(f), torch.nn.functional.normalize(theta, dim=1)
     sums = torch.zeros_like(unit)

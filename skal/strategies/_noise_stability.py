@@ -64,11 +64,16 @@ class NoiseStability(QueryStrategy):
     (``Prefilter(NoiseStability(), n_candidates=25_000)`` does the same); frozen weights get no noise; a sample is never
     taken twice where all distances are 0 (ties are broken at random). Deviations are held in float32.
 
-    Time: K passes over the pool, and O(n K n_classes) for each pick. Memory: O(n), the picks' vectors of K n_classes
-    floats of 4 bytes, and of the others as many as 256 MB take (22,000 at 100 classes and K = 30). In a larger pool the
-    vectors of the samples that may still be the farthest are made again, from the same noise, when their turn comes:
-    the answer is the same, but for rounding, and costs K passes over about as many samples as lie farther from the
-    origin than the last pick from all others, several times where these are more than are held.
+    Passes run in the model's own dtype: noisy weights keep that of the weights, so that float32 stays float32
+    (probabilities are then rounded to 6e-8, against deviations of about lambda), and picks compare float32 vectors in
+    float64, of which squared distances that differ by less than 1e-12 of themselves are ties.
+
+    Time: K passes over the pool, and O(n) for each pick beside O(K n_classes) for each vector that may still be the
+    farthest, a hundred or so. Memory: O(n), the picks' vectors of K n_classes floats of 8 bytes, and of the others, in
+    4 bytes, as many as 256 MB take (22,000 at 100 classes and K = 30). In a larger pool the vectors of the samples that
+    may still be the farthest are made again, from the same noise, when their turn comes: the answer is the same, but
+    for rounding, and costs K passes over about as many samples as lie farther from the origin than the last pick from
+    all others, several times where these are more than are held.
 
     References
     ----------

@@ -60,8 +60,13 @@ class ProbCover(QueryStrategy):
     pure balls is a quantile of r; no grid of radii is tried. Above 10,000 samples the quantile is that of 10,000
     samples drawn at random, each still compared with the whole pool.
 
-    No graph is kept: how many uncovered samples each sample covers is counted once, in blocks, and a newly covered
-    sample is subtracted from those that cover it. O(n^2 d) time, O(n) memory beside two copies of the embeddings.
+    All pairs are met once, for the purity and for the balls together, as products of blocks of 1,024 samples in the
+    embeddings' own dtype (float32 or float64; in float32 a pair whose distance differs from delta by some 1e-7 of the
+    squared norms may fall on either side). Pairs that are close enough for each other's ball are held, and a newly
+    covered sample is subtracted from those that cover it. Where they are more than 8 million (200 MB), nothing is
+    held: how many uncovered samples each sample covers is counted once, in blocks, and products are made again for
+    each pick. O(n^2 d / 2) time, twice that and O(n d) for each newly covered sample in that case. Memory: O(n), the
+    pairs, and a copy of the embeddings; never an (n, n) array.
 
     Differences from the paper: ties, and the rest once all is covered, at random; the purity is measured on the pool
     at each query, where the paper sets delta once for a data set. Clusters and radius are not kept between queries:
@@ -138,7 +143,7 @@ class ProbCover(QueryStrategy):
 
 
 def purity_radius(
-    z: NDArray, labels: NDArray, purity: float, rng: np.random.Generator, pairs: Pairs | None = None
+    z: Any, labels: NDArray, purity: float, rng: np.random.Generator, pairs: Pairs | None = None
 ) -> float:
     """The largest radius of which a share `purity` of the open balls holds one label only; may be infinite.
 
@@ -149,7 +154,6 @@ def purity_radius(
     # As many balls as this may be impure.
     n_impure = min(int((1 - purity) * len(of) + 1e-9), len(of) - 1)
     closest = np.full(n, -np.inf)  # to a sample of another label, as minus half the squared distance
-
     order = np.argsort(labels, kind="stable")  # so that few blocks hold two samples of one label
 
     def compare(rows: NDArray, columns: NDArray, found: Any) -> None:
@@ -161,9 +165,10 @@ def purity_radius(
         closest[columns] = np.maximum(closest[columns], on_host(xp.max(found, axis=0)))
 
     def bound() -> float:
-        return -float(np.partition(-closest[of], n_impure)[n_impure])
+        # Rounding leads above 0.
+        return min(0.0, -float(np.partition(-closest[of], n_impure)[n_impure]))
 
-    # With a few samples first: only grows, so that what is not closer need not be held.
+    # With a few samples first: the bound only grows, so that what is not closer need not be held.
     few, half = order[:: -(-n // _FIRST)], squared_norms(z) / 2
     for part in blocks(n, _BLOCK // len(few)):
         rows = order[part]

@@ -103,6 +103,14 @@ def test_too_many_pairs_are_counted_instead_and_the_picks_are_the_same(delta, mo
     assert len(lists) == (most == 2000)
 
 
+def test_copies_with_different_labels_in_float32():
+    """Rounding may put a distance of 0 on either side of it; the radius is 0, and no ball holds anything else."""
+    rng = np.random.default_rng(0)
+    Z = unit(np.repeat(rng.standard_normal((40, 50)), 2, axis=0).astype(np.float32))
+    delta = purity_radius(Z, np.arange(80) % 2, 0.95, rng)
+    assert 0 <= delta < 1e-3
+
+
 def test_auto_delta_separates_clusters():
     """One pick of each cluster, the largest first, and nothing of the one that is labelled."""
     rng = np.random.default_rng(0)
