@@ -129,7 +129,9 @@ class ActiveFT(QueryStrategy):
         if self.init == "random":
             start = rng.choice(len(features), size=n_instances, replace=False)
         else:
-            start, _ = kmeans_plus_plus(squared_norms(features), lambda i: features @ features[i], n_instances, rng)
+            # 1 or 0, so that rounding does not choose the first.
+            sq_norms = squared_norms(features).round()
+            start, _ = kmeans_plus_plus(sq_norms, lambda i: features @ features[i], n_instances, rng)
         chosen, scores = in_turn(features, self._optimise(features, features[start]))
         order = np.argsort(-scores, kind="stable")
         return chosen[order], scores[order]
@@ -160,7 +162,9 @@ def in_turn(f: torch.Tensor, centroids: NDArray) -> tuple[NDArray[np.int64], NDA
     return chosen, scores.astype(np.float64)
 
 
-def printed_loss(f: NDArray | torch.Tensor, theta: torch.Tensor, temperature: float, diversity: float) -> torch.Tensor:
+def printed_loss(
+    f: NDArray | torch.Tensor, theta: torch.Tensor, temperature: float, diversity: float
+) -> torch.Tensor:
     """The paper's loss of unit-length features `(n, d)`, differentiable by centroids of any length `(B, d)`."""
     f, unit = shared_tensor(f), torch.nn.functional.normalize(theta, dim=1)
     sums = torch.zeros_like(unit)

@@ -245,7 +245,9 @@ def exact_caps(embeddings: Any, logits: Any, weight: NDArray, anchors: NDArray) 
             speeds[j] = xp.max(xp.multiply(fixed, pace, out=fixed), axis=0) * distances[j]
         found.append(xp.stack([length, xp.max(speeds, axis=0)]))
     lengths, speeds = on_host(xp.concat(found, axis=1)).astype(np.float64)
-    return np.divide(lengths * np.sqrt(embeddings.shape[1]), speeds, out=np.full(len(speeds), np.inf), where=speeds > 0)
+    return np.divide(
+        lengths * np.sqrt(embeddings.shape[1]), speeds, out=np.full(len(speeds), np.inf), where=speeds > 0
+    )
 
 
 class _Rays:
