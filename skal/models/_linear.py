@@ -17,7 +17,7 @@ from ..utils._compat import LinearClassifierMixin
 from ._base import Head, Outputs, register_model
 from ._plain import PlainModel
 
-__all__ = ["LinearModel", "weight_noise"]
+__all__ = ["LinearModel", "weight_noise", "with_noise"]
 
 # How far softmax(head(embeddings)) may be from predict_proba before the head is not taken for the model's own ...
 _TOLERANCE = 1e-5
@@ -71,8 +71,13 @@ class LinearModel(PlainModel):
     def _perturbed(self, X: Any, n: int, scale: float, rng: np.random.Generator) -> Iterator[NDArray]:
         for _ in range(n):
             twin = copy.copy(self.estimator)
-            twin.coef_ = self.estimator.coef_ + weight_noise(self.estimator.coef_, scale, rng)
+            twin.coef_ = with_noise(self.estimator.coef_, scale, rng)
             yield twin.predict_proba(X)
+
+
+def with_noise(weight: NDArray, scale: float, rng: np.random.Generator) -> NDArray:
+    """A weight array with `weight_noise`, in its own dtype: in a wider one the pool would be copied to that."""
+    return (weight + weight_noise(weight, scale, rng)).astype(weight.dtype, copy=False)
 
 
 def weight_noise(weight: NDArray, scale: float, rng: np.random.Generator) -> NDArray[np.float64]:

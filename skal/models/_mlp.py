@@ -13,7 +13,7 @@ from scipy.special import expit
 from sklearn.neural_network import MLPClassifier
 
 from ._base import Head, Outputs, register_model
-from ._linear import weight_noise
+from ._linear import with_noise
 from ._plain import PlainModel
 
 __all__ = ["MLPModel"]
@@ -71,7 +71,7 @@ class MLPModel(PlainModel):
     def perturbed(self, X: Any, n: int, scale: float, rng: np.random.Generator) -> Iterator[NDArray]:
         for _ in range(n):
             twin = copy.copy(self.estimator)
-            twin.coefs_ = [weight + weight_noise(weight, scale, rng) for weight in self.estimator.coefs_]
+            twin.coefs_ = [with_noise(weight, scale, rng) for weight in self.estimator.coefs_]
             yield MLPModel(twin).proba(X)
 
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
-from ..utils._arrays import blocks, l2_normalize
+from ..rows import working_dtype
+from ..utils._arrays import blocks, l2_normalize, on_host, squared_norms
 from ..utils._clustering import kmeans_plus_plus
+from ..utils._torch import shared_tensor
 
 __all__ = ["ActiveFT", "active_ft_sampling"]
 
 _ROWS = 4096  # samples whose similarities with all centroids are held at once
+_BLOCK = 32 * 2**20  # bytes of the similarities of some centroids with all samples
 
 
 class ActiveFT(QueryStrategy):
@@ -122,28 +124,22 @@ class ActiveFT(QueryStrategy):
         self.random_state = random_state
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-        features = l2_normalize(np.asarray(pool.embeddings, dtype=np.float64))
+        embeddings = pool.embeddings
+        features = shared_tensor(l2_normalize(embeddings.astype(working_dtype(embeddings), copy=False)))
         if self.init == "random":
             start = rng.choice(len(features), size=n_instances, replace=False)
         else:
-            sq_norms = np.einsum("ij,ij->i", features, features)
+            # 1 or 0, so that rounding does not choose the first.
+            sq_norms = squared_norms(features).round()
             start, _ = kmeans_plus_plus(sq_norms, lambda i: features @ features[i], n_instances, rng)
-        centroids = self._optimise(features, features[start])
-        chosen, scores = np.empty(n_instances, dtype=np.int64), np.empty(n_instances)
-        is_taken = np.zeros(len(features), dtype=bool)
-        for j, centroid in enumerate(centroids):
-            similarity = features @ centroid
-            similarity[is_taken] = -np.inf
-            chosen[j] = similarity.argmax()
-            scores[j] = similarity[chosen[j]]
-            is_taken[chosen[j]] = True
+        chosen, scores = in_turn(features, self._optimise(features, features[start]))
         order = np.argsort(-scores, kind="stable")
         return chosen[order], scores[order]
 
-    def _optimise(self, features: NDArray, start: NDArray) -> NDArray[np.float64]:
-        """Unit-length centroids `(B, d)` after `max_iter` steps."""
+    def _optimise(self, features: NDArray | torch.Tensor, start: NDArray | torch.Tensor) -> NDArray:
+        """Unit-length centroids `(B, d)` after `max_iter` steps, on the device of `features`."""
         loss_of = printed_loss if self.loss == "printed" else contrastive_loss
-        theta = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+        features, theta = shared_tensor(features), shared_tensor(start).clone().requires_grad_(True)
         optimizer = torch.optim.Adam([theta], lr=self.learning_rate)
         for _ in range(self.max_iter):
             with torch.enable_grad():
@@ -151,58 +147,73 @@ class ActiveFT(QueryStrategy):
                 optimizer.zero_grad()
                 loss.backward()
             optimizer.step()
-        return l2_normalize(theta.detach().numpy())
+        return l2_normalize(on_host(theta.detach()))
 
 
-def printed_loss(f: NDArray, theta: torch.Tensor, temperature: float, diversity: float) -> torch.Tensor:
+def in_turn(f: torch.Tensor, centroids: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The most similar sample of each centroid that no centroid before it has taken, and their similarity."""
+    found, is_taken = [], torch.zeros(len(f), dtype=torch.bool, device=f.device)
+    targets = torch.from_numpy(centroids).to(f.device)
+    for part in blocks(len(targets), _BLOCK // (len(f) * f.element_size())):
+        for similarity in targets[part] @ f.T:
+            found.append(similarity.masked_fill_(is_taken, -torch.inf).max(dim=0))
+            is_taken.index_fill_(0, found[-1].indices, True)
+    chosen, scores = (on_host(torch.stack(values)) for values in zip(*((best.indices, best.values) for best in found)))
+    return chosen, scores.astype(np.float64)
+
+
+def printed_loss(
+    f: NDArray | torch.Tensor, theta: torch.Tensor, temperature: float, diversity: float
+) -> torch.Tensor:
     """The paper's loss of unit-length features `(n, d)`, differentiable by centroids of any length `(B, d)`."""
-    unit = torch.nn.functional.normalize(theta, dim=1)
-    sums = np.zeros(unit.shape)
-    for rows, nearest, _ in _nearest(f, unit.detach().numpy()):
-        sums += _by_centroid(nearest, np.ones(len(nearest)), len(unit)) @ f[rows]
-    loss = -(torch.from_numpy(sums) * unit).sum() / (len(f) * temperature)
+    f, unit = shared_tensor(f), torch.nn.functional.normalize(theta, dim=1)
+    sums = torch.zeros_like(unit)
+    for rows, best in _nearest(f, unit.detach()):
+        sums += _by_centroid(best.indices, torch.ones_like(best.values), len(unit)) @ f[rows]
+    loss = -(sums * unit).sum() / (len(f) * temperature)
     if len(unit) > 1:
         similarity = unit @ unit.T / temperature
-        others = similarity.masked_fill(torch.eye(len(unit), dtype=torch.bool), -torch.inf)
-        loss = loss + diversity * torch.logsumexp(others, dim=1).mean()
+        itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+        loss = loss + diversity * torch.logsumexp(similarity.masked_fill(itself, -torch.inf), dim=1).mean()
     return loss
 
 
-def contrastive_loss(f: NDArray, theta: torch.Tensor, temperature: float, diversity: float) -> torch.Tensor:
+def contrastive_loss(
+    f: NDArray | torch.Tensor, theta: torch.Tensor, temperature: float, diversity: float
+) -> torch.Tensor:
     """The loss of the authors' code; as `printed_loss`.
 
     With a_i the similarity of sample i to its centroid and R_j the repulsion of centroid j, both in logarithms, a
     sample's loss is log(1 + exp(R - a)), whose derivative by R - a is w = sigmoid(R - a). Weighted by it, the samples
     of a centroid enter the gradient through their sum alone.
     """
-    unit = torch.nn.functional.normalize(theta, dim=1)
+    f, unit = shared_tensor(f), torch.nn.functional.normalize(theta, dim=1)
     if diversity == 0:
         return 0 * unit.sum()
-    repulsion = torch.logsumexp(unit @ unit.detach().T / temperature, dim=1) + np.log(diversity)
-    fixed = repulsion.detach().numpy()
-    value, sums, weights = 0.0, np.zeros(unit.shape), np.zeros(len(unit))
-    for rows, nearest, similarity in _nearest(f, unit.detach().numpy()):
-        gap = fixed[nearest] - similarity / temperature
-        value += np.logaddexp(0, gap).sum()
-        w = expit(gap)
-        sums += _by_centroid(nearest, w, len(unit)) @ f[rows]
-        weights += np.bincount(nearest, weights=w, minlength=len(unit))
-    gradient = (torch.from_numpy(weights) * repulsion).sum() - (torch.from_numpy(sums) * unit).sum() / temperature
+    repulsion = torch.logsumexp(unit @ unit.detach().T / temperature, dim=1) + math.log(diversity)
+    fixed = repulsion.detach()
+    value, sums, weights = torch.zeros_like(fixed[0]), torch.zeros_like(unit), torch.zeros_like(fixed)
+    for rows, best in _nearest(f, unit.detach()):
+        gap = fixed[best.indices] - best.values / temperature
+        value += torch.logaddexp(gap, torch.zeros_like(gap)).sum()
+        w = torch.sigmoid(gap)
+        sums += _by_centroid(best.indices, w, len(unit)) @ f[rows]
+        weights.index_add_(0, best.indices, w)
+    gradient = (weights * repulsion).sum() - (sums * unit).sum() / temperature
     # This value, with that gradient.
     return (gradient - gradient.detach() + value) / len(f)
 
 
-def _nearest(f: NDArray, centroids: NDArray) -> Iterator[tuple[slice, NDArray[np.intp], NDArray]]:
-    """For blocks of rows, the centroid most similar to each, and the similarity."""
+def _nearest(f: torch.Tensor, centroids: torch.Tensor) -> Iterator[tuple[slice, Any]]:
+    """For blocks of rows, the centroid most similar to each (`indices`), and the similarity (`values`)."""
     for rows in blocks(len(f), _ROWS):
-        similarity = f[rows] @ centroids.T
-        nearest = similarity.argmax(axis=1)
-        yield rows, nearest, similarity[np.arange(len(nearest)), nearest]
+        yield rows, (f[rows] @ centroids.T).max(dim=1)
 
 
-def _by_centroid(nearest: NDArray[np.intp], weights: NDArray, n_centroids: int) -> Any:
+def _by_centroid(nearest: torch.Tensor, weights: torch.Tensor, n_centroids: int) -> torch.Tensor:
     """Sparse `(B, rows)`: its product with rows is their weighted sum for each centroid."""
-    return sp.csr_matrix((weights, nearest, np.arange(len(nearest) + 1)), (len(nearest), n_centroids)).T
+    places = torch.stack([nearest, torch.arange(len(nearest), device=nearest.device)])
+    return torch.sparse_coo_tensor(places, weights, (n_centroids, len(nearest)), check_invariants=False)
 
 
 active_ft_sampling = make_query_function(ActiveFT, "active_ft_sampling")

@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
 from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
 from ..models import Head
 from ..pool import PoolView
-from ..utils._arrays import blocks, class_means, l2_normalize
+from ..utils._arrays import blocks, class_means, l2_normalize, on_host, squared_norms, squares_dtype
 from ..utils._clustering import fit_kmeans, nearest_of_clusters, squared_distances
 from ._parts._gradients import pseudo_label_errors
 
@@ -22,7 +23,7 @@ __all__ = ["ALFAMix", "alfa_mix_sampling"]
 
 _ROWS = 512  # samples whose quantities fit into a processor's cache while they are mixed with each anchor
 _MIX_ROWS = 4096  # samples mixed at once where the head is not linear or alpha is optimised
-_TINY = 1e-150  # lead of a predicted class that shares the first place
+_TINY = {4: 1e-20, 8: 1e-150}  # lead of a predicted class that shares the first place, in float32 and float64
 
 # (anchor (d,), positions (s,)): whether mixing these samples with the anchor changes their predictions, (s,).
 _Changes = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -140,7 +141,7 @@ class ALFAMix(ScoringStrategy):
                 break
         chosen = candidates
         if len(candidates) > n_instances:
-            features = l2_normalize(np.asarray(pool.embeddings[candidates], dtype=np.float64))
+            features = l2_normalize(pool.embeddings[candidates])
             labels, centers = fit_kmeans(features, n_instances, rng, n_init=self.n_init)
             chosen = candidates[nearest_of_clusters(features, labels, centers)[0]]
         rest = np.setdiff1d(np.arange(len(pool)), chosen)
@@ -162,7 +163,9 @@ class ALFAMix(ScoringStrategy):
         labeled, head = pool.labeled, pool.head
         anchors = class_means(labeled.embeddings, labeled.y_encoded, pool.logits.shape[1])  # type: ignore[union-attr]
         if self.alpha == "closed_form" and head.weight is not None:
-            caps = exact_caps(pool.embeddings, pool.logits, head.weight, anchors)
+            z = pool.embeddings
+            z = z.astype(squares_dtype(z, anchors.astype(z.dtype)), copy=False)
+            caps = exact_caps(z, pool.logits, head.weight, anchors)
             caps[caps > 1] = np.inf
             return caps
         z = torch.from_numpy(np.asarray(pool.embeddings, dtype=np.float64))
@@ -214,75 +217,83 @@ class ALFAMix(ScoringStrategy):
         return changes
 
 
-def exact_caps(embeddings: NDArray, logits: NDArray, weight: NDArray, anchors: NDArray) -> NDArray[np.float64]:
+def exact_caps(embeddings: Any, logits: Any, weight: NDArray, anchors: NDArray) -> NDArray[np.float64]:
     """The smallest cap at which some anchor changes the prediction of a linear head, `(n,)`; infinite where none does.
 
     Logits move along a ray: class c overtakes the predicted one, y, after the step lead_c / (moved_c - moved_y).
+    For arrays and tensors, in the dtype of the embeddings. In a block classes come first, samples last.
     """
-    n, d = embeddings.shape
+    xp = array_namespace(embeddings)
+    place = {"dtype": embeddings.dtype, "device": device(embeddings)}
+    columns, centers = xp.asarray(weight.T, **place), xp.asarray(anchors, **place)
+    gram, sq_centers = columns.T @ columns, squared_norms(centers)[:, None]
+    rays, tiny, found = _Rays(embeddings, columns, anchors), _TINY[embeddings.dtype.itemsize], []
     errors, predicted = pseudo_label_errors(logits, relative=True)  # only the gradient's direction counts
-    gram = weight @ weight.T
-    sq_anchors = np.einsum("ij,ij->i", anchors, anchors)
-    rays = _Rays(embeddings, weight, anchors)
-    speeds, lengths = np.empty(n), np.empty(n)
-    for rows in blocks(n, _ROWS):
-        z = np.asarray(embeddings[rows], dtype=np.float64)
-        error, y = errors[rows], predicted[rows]
-        lead = logits[rows][np.arange(len(y)), y][:, None] - logits[rows]
-        pace = 1 / np.maximum(lead, _TINY, dtype=np.float64)
-        moved = error @ gram  # W g, with g = W^T error
-        lengths[rows] = np.sqrt(np.maximum(np.einsum("ij,ij->i", error, moved), 0))
-        distances = np.sqrt(squared_distances(z @ anchors.T, np.einsum("ij,ij->i", z, z)[:, None], sq_anchors))
-        speed = _overtaking_speed(moved, y, pace)[:, None] * distances
+    for rows in blocks(len(embeddings), _ROWS):
+        z, error, y = embeddings[rows], xp.astype(errors[rows], embeddings.dtype), predicted[rows]
+        own = (y, xp.arange(len(y), device=place["device"]))
+        moved = gram @ error.T  # W g, with g = W^T error
+        length = xp.sqrt(xp.clip(xp.vecdot(error, moved.T), min=0))
+        pace = xp.empty_like(moved)
+        pace[:] = 1 / xp.clip(logits[rows].T[own] - logits[rows].T, min=tiny)
+        distances = xp.sqrt(squared_distances(centers @ z.T, sq_centers, squared_norms(z)))
+        moved -= moved[own]
+        speeds = xp.max(moved * pace, axis=0) * distances  # at least 0, which is the predicted class's own
         for j, fixed in rays.own(z, error):
-            speed[:, j] = _overtaking_speed(moved - fixed, y, pace) * distances[:, j]
-        speeds[rows] = speed.max(axis=1)
-    return np.divide(lengths * np.sqrt(d), speeds, out=np.full(n, np.inf), where=speeds > 0)
+            fixed -= fixed[own]
+            xp.subtract(moved, fixed, out=fixed)
+            speeds[j] = xp.max(xp.multiply(fixed, pace, out=fixed), axis=0) * distances[j]
+        found.append(xp.stack([length, xp.max(speeds, axis=0)]))
+    lengths, speeds = on_host(xp.concat(found, axis=1)).astype(np.float64)
+    return np.divide(
+        lengths * np.sqrt(embeddings.shape[1]), speeds, out=np.full(len(speeds), np.inf), where=speeds > 0
+    )
 
 
 class _Rays:
     """What the features in which samples and anchors are equal, and which so stay where they are, take from W g."""
 
-    def __init__(self, embeddings: NDArray, weight: NDArray, anchors: NDArray) -> None:
-        self.columns = np.ascontiguousarray(weight.T)  # features first: they are gathered for each anchor
-        self.anchors = anchors
-        shared = _shared_values(embeddings, anchors)
+    def __init__(self, embeddings: Any, columns: Any, anchors: NDArray) -> None:
+        self._xp, self._columns = array_namespace(columns), columns  # features first: they are gathered for each anchor
+        shared = _shared_values(on_host(embeddings), anchors)
         # After a ReLU the value is 0, whatever the anchor.
-        self.zero = [np.flatnonzero(row) for row in shared & (anchors == 0)]
-        self.other = [np.flatnonzero(row) for row in shared & (anchors != 0)]
+        self._zero = [self._positions(row) for row in shared & (anchors == 0)]
+        self._other = [self._positions(row) for row in shared & (anchors != 0)]
+        # Of the pool's dtype, in which they are equal to some of its values.
+        self._values = self._xp.asarray(anchors, dtype=embeddings.dtype, device=device(columns))
 
-    def own(self, z: NDArray, error: NDArray) -> Iterator[tuple[int, NDArray[np.float64]]]:
-        """For each anchor that has a ray of its own in these samples: its position and what to take off, `(s, C)`."""
-        with_own = [j for j in range(len(self.anchors)) if len(self.zero[j]) or len(self.other[j])]
+    def _positions(self, is_shared: NDArray[np.bool_]) -> Any:
+        return self._xp.asarray(np.flatnonzero(is_shared), device=device(self._columns))
+
+    def own(self, z: Any, error: Any) -> Iterator[tuple[int, Any]]:
+        """For each anchor that has a ray of its own in these samples: its position and what to take off, `(C, s)`."""
+        with_own = [j for j, (zero, other) in enumerate(zip(self._zero, self._other)) if len(zero) or len(other)]
         if not with_own:
             return
-        z_columns = np.ascontiguousarray(z.T)
-        gradient = self.columns @ error.T
+        gradient = self._columns @ error.T
+        z_columns = self._xp.empty_like(gradient)
+        z_columns[:] = z.T
         at_zero = gradient * (z_columns == 0)
         for j in with_own:
-            zero, other = self.zero[j], self.other[j]
-            fixed = at_zero[zero].T @ self.columns[zero]
+            zero, other = self._zero[j], self._other[j]
+            fixed = self._columns[zero].T @ at_zero[zero]
             if len(other):
-                is_equal = z_columns[other] == self.anchors[j, other, None]
-                fixed += (gradient[other] * is_equal).T @ self.columns[other]
+                is_equal = z_columns[other] == self._values[j, other][:, None]
+                fixed += self._columns[other].T @ (gradient[other] * is_equal)
             yield j, fixed
 
 
 def _shared_values(embeddings: NDArray, anchors: NDArray) -> NDArray[np.bool_]:
     """Whether some sample has exactly the anchor's value in a feature, `(C, d)`."""
-    shared = np.empty(anchors.shape, dtype=bool)
-    for k in range(anchors.shape[1]):
-        values = np.sort(embeddings[:, k].astype(np.float64))
-        at = np.minimum(np.searchsorted(values, anchors[:, k]), len(values) - 1)
-        shared[:, k] = values[at] == anchors[:, k]
+    shared = (anchors == 0) & (embeddings == 0).any(axis=0)
+    # The mean of some float32 numbers is seldom one itself.
+    possible = (anchors != 0) & (anchors.astype(embeddings.dtype) == anchors)
+    for k in np.flatnonzero(possible.any(axis=0)):
+        values = np.sort(embeddings[:, k])
+        wanted = anchors[possible[:, k], k]
+        at = np.minimum(np.searchsorted(values, wanted.astype(values.dtype)), len(values) - 1)
+        shared[possible[:, k], k] = values[at] == wanted
     return shared
-
-
-def _overtaking_speed(moved: NDArray, y: NDArray, pace: NDArray) -> NDArray[np.float64]:
-    """Inverse of the step along the ray at which the prediction changes, `(s,)`; 0 where it never does."""
-    gain = moved - moved[np.arange(len(y)), y][:, None]
-    gain *= pace
-    return gain.max(axis=1)  # at least 0, which is the predicted class's own
 
 
 def _gradient(z: torch.Tensor, predicted: torch.Tensor, head: Head) -> torch.Tensor:

@@ -9,10 +9,15 @@ from numpy.typing import NDArray
 
 from ..base import QueryStrategy, make_query_function
 from ..pool import PoolView
+from ..rows import working_dtype
+from ..utils._arrays import squared_norms
 from ..utils._clustering import kmeans_plus_plus
+from ..utils._torch import shared_tensor
 from ._parts._gradients import pseudo_label_errors
 
 __all__ = ["BADGE", "badge_sampling"]
+
+_LEAST, _MOST = 1e-20, 1e30  # between these the largest squared norm leaves room in float32
 
 
 class BADGE(QueryStrategy):
@@ -71,16 +76,26 @@ class BADGE(QueryStrategy):
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         # The gradients have this form under a linear head alone, of which only the view must know.
         pool.linear_head  # noqa: B018
-        errors, _ = pseudo_label_errors(pool.logits)
-        z = np.asarray(pool.embeddings, dtype=np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            sq_norms = np.einsum("ij,ij->i", errors, errors) * np.einsum("ij,ij->i", z, z)
-        if not np.isfinite(sq_norms).all():
+        errors, z = pseudo_label_errors(pool.logits)[0], pool.embeddings
+        for dtype in (working_dtype(z), np.float64):
+            factors = [shared_tensor(factor.astype(dtype, copy=False)) for factor in (errors, z)]
+            sq_norms = squared_norms(factors[0]) * squared_norms(factors[1])
+            if _LEAST < float(sq_norms.max()) < _MOST:
+                # Else they are held by float64 alone.
+                break
+        if not sq_norms.isfinite().all():
             raise ValueError(
                 "BADGE squares embeddings, which must be below 1e150. Got larger ones: scale the samples, by "
                 "StandardScaler for example."
             )
-        return kmeans_plus_plus(sq_norms, lambda i: (errors @ errors[i]) * (z @ z[i]), n_instances, rng)
+        return spread_gradients(*factors, sq_norms, n_instances, rng)
+
+
+def spread_gradients(
+    errors: Any, z: Any, sq_norms: Any, n_picks: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """k-means++ on the outer products of `errors (n, C)` and `z (n, d)`, arrays or tensors; `sq_norms (n,)` theirs."""
+    return kmeans_plus_plus(sq_norms, lambda i: (errors @ errors[i]) * (z @ z[i]), n_picks, rng)
 
 
 badge_sampling = make_query_function(BADGE, "badge_sampling")

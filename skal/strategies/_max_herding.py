@@ -47,9 +47,10 @@ class MaxHerding(HerdingStrategy):
     greedy, to rounding: gains that differ by less than 1e-12 of the largest possible one are ties, broken at random.
 
     Time: once O(n^2 d / 2), in float32 where that bounds the gains well enough (a `bandwidth` above some 0.15, with
-    512 features) and float64 otherwise, and O(n d) for each candidate that is looked at again, usually ten or so for
-    a pick; while little is labelled the first picks change every gain, and cost a pass each. With m candidates
-    O(m n d). Memory: two copies of the embeddings, and blocks of some 32 MB; never an (n, n) array.
+    512 features) and float64 otherwise, and O(n d) for each candidate that is looked at again, usually a few for a
+    pick, or O(n) where its kernels are still held; while little is labelled the first picks change every gain, and
+    cost a pass each. With m candidates O(m n d). Memory: two copies of the embeddings, 32 MB of kernels, and blocks of
+    as much; never an (n, n) array.
 
     Without any label it begins with what covers the pool best.
 

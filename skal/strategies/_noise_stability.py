@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from ..base import Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._arrays import blocks
+from ..utils._clustering import k_center_greedy
 from ._parts._pieces import piece_of
 
 __all__ = ["NoiseStability", "noise_stability_sampling"]
 
-_BLOCK = 250_000  # numbers worked on at once
 _HELD = 256 * 2**20  # bytes of deviations that are held; of larger pools some are made more than once ...
 _ROWS = 1024  # ... for as many samples at once
 
@@ -64,11 +64,16 @@ class NoiseStability(QueryStrategy):
     (``Prefilter(NoiseStability(), n_candidates=25_000)`` does the same); frozen weights get no noise; a sample is never
     taken twice where all distances are 0 (ties are broken at random). Deviations are held in float32.
 
-    Time: K passes over the pool, and O(n K n_classes) for each pick. Memory: O(n), the picks' vectors of K n_classes
-    floats of 4 bytes, and of the others as many as 256 MB take (22,000 at 100 classes and K = 30). In a larger pool the
-    vectors of the samples that may still be the farthest are made again, from the same noise, when their turn comes:
-    the answer is the same, but for rounding, and costs K passes over about as many samples as lie farther from the
-    origin than the last pick from all others, several times where these are more than are held.
+    Passes run in the model's own dtype: noisy weights keep that of the weights, so that float32 stays float32
+    (probabilities are then rounded to 6e-8, against deviations of about lambda), and picks compare float32 vectors in
+    float64, of which squared distances that differ by less than 1e-12 of themselves are ties.
+
+    Time: K passes over the pool, and O(n) for each pick beside O(K n_classes) for each vector that may still be the
+    farthest, a hundred or so. Memory: O(n), the picks' vectors of K n_classes floats of 8 bytes, and of the others, in
+    4 bytes, as many as 256 MB take (22,000 at 100 classes and K = 30). In a larger pool the vectors of the samples that
+    may still be the farthest are made again, from the same noise, when their turn comes: the answer is the same, but
+    for rounding, and costs K passes over about as many samples as lie farther from the origin than the last pick from
+    all others, several times where these are more than are held.
 
     References
     ----------
@@ -136,7 +141,7 @@ class NoiseStability(QueryStrategy):
         norms = np.linalg.norm(proba, axis=1, keepdims=True)
         deviations = np.empty((len(proba), self.n_samples, proba.shape[1]), dtype=np.float32)
         for k, noisy in enumerate(samples):
-            deviations[:, k] = (noisy - proba) / norms
+            np.divide(noisy - proba, norms, out=deviations[:, k], casting="same_kind")
         return deviations.reshape(len(proba), -1)
 
 
@@ -149,44 +154,37 @@ def _farthest_first(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Picks, each farthest from the origin and from those before it, and that distance.
 
-    Of the `n` vectors, which `vectors_of` makes of positions, `n_held` are held at once. A distance to some of the
-    centres is a bound of that to all: vectors are made again only where a bound says that they may be the farthest.
+    Of the `n` vectors, which `vectors_of` makes of positions, `n_held` are held at once.
     """
-    n_held = min(n_held, n)
-    bounds, seen = np.full(n, np.inf), np.zeros(n, dtype=np.int64)  # squared distances to the first `seen` centres
-    centers: list[NDArray[np.float32]] = []
-    held, vectors = np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.float32)
-    picks, distances = np.empty(n_picks, dtype=np.int64), np.empty(n_picks)
-    for i in range(n_picks):
-        while True:
-            for center in centers[seen[held].min(initial=len(centers)) :]:
-                bounds[held] = np.minimum(bounds[held], _squared_distances(vectors, center))
-            seen[held] = len(centers)
-            farthest = np.flatnonzero(bounds == bounds.max())
-            if centers and (seen[farthest] == len(centers)).all():
-                break
-            # The largest bounds, and of equal ones the oldest.
-            held = np.sort(np.lexsort((seen, -bounds))[:n_held])
-            del vectors  # before the next are made
-            vectors = vectors_of(held)
-            centers = centers or [np.zeros(vectors.shape[1], dtype=np.float32)]
-        pick = int(rng.choice(farthest))
-        picks[i], distances[i] = pick, np.sqrt(bounds[pick])
-        bounds[pick] = -1
-        if i + 1 < n_picks:
-            place = np.searchsorted(held, pick)
-            is_held = place < len(held) and held[place] == pick
-            centers.append(vectors[place].copy() if is_held else vectors_of(picks[i : i + 1])[0])
-    return picks, distances
+    vectors = _Vectors(vectors_of, n, n_held)
+    picks, sq_distances = k_center_greedy(vectors, vectors.sq_norms, n_picks, rng, n_rows=min(_ROWS, n_held))
+    return picks, np.sqrt(sq_distances)
 
 
-def _squared_distances(vectors: NDArray[np.float32], center: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Squared distances `(n,)` from differences, which are exactly 0 for samples that are alike."""
-    out = np.empty(len(vectors))
-    for rows in blocks(len(vectors), _BLOCK // vectors.shape[1]):
-        difference = vectors[rows] - center
-        out[rows] = np.square(difference, out=difference).sum(axis=1)
-    return out
+class _Vectors:
+    """Vectors of which some are held; where others are asked for, those that may be the farthest are made and held."""
+
+    def __init__(self, vectors_of: Callable[[NDArray[np.int64]], NDArray[np.float32]], n: int, n_held: int) -> None:
+        self.vectors_of, self.n_held = vectors_of, n_held
+        self.sq_norms = np.empty(n)
+        for part in blocks(n, n_held):
+            self._hold(np.arange(n)[part])
+            for rows in blocks(len(self.held), _ROWS):
+                vectors = self.vectors[rows].astype(np.float64)
+                self.sq_norms[self.held[rows]] = np.einsum("ij,ij->i", vectors, vectors)
+
+    def _hold(self, held: NDArray[np.int64]) -> None:
+        self.vectors = np.empty(0, dtype=np.float32)  # before the next are made
+        self.held, self.vectors = held, self.vectors_of(held)
+
+    def __call__(self, rows: NDArray[np.int64], bounds: NDArray[np.float64]) -> NDArray[np.float32]:
+        if not np.isin(rows, self.held).all():
+            if bounds[rows[0]] < 0:
+                return self.vectors_of(rows)  # a pick, which will not be asked for again
+            wanted = bounds.copy()
+            wanted[rows] = np.inf
+            self._hold(np.sort(np.argpartition(-wanted, self.n_held - 1)[: self.n_held]))
+        return self.vectors[np.searchsorted(self.held, rows)]
 
 
 noise_stability_sampling = make_query_function(NoiseStability, "noise_stability_sampling")

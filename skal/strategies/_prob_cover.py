@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
-from sklearn.metrics import pairwise_distances_argmin_min
+from scipy.sparse import csr_array
 
 from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
-from ..utils._arrays import blocks, l2_normalize
-from ..utils._clustering import fit_kmeans, random_argmax, squared_distances
+from ..rows import working_dtype
+from ..utils._arrays import blocks, l2_normalize, on_host, squared_norms
+from ..utils._clustering import fit_kmeans, random_argmax
+from ._parts._pairs import Pairs, closeness, half_of_all
 
 __all__ = ["ProbCover", "prob_cover_sampling"]
 
-_BLOCK = 4_000_000  # pairs of samples worked on at once
+_BLOCK = 1_048_576  # pairs of samples worked on at once
+_FIRST = 256  # samples from which the purity's radius is bounded first
+_PAIRS = 8_388_608  # pairs of samples in each other's ball that are held, in some 200 MB
+_ROWS = 1024  # lists that are joined at once
 _PURITY_SAMPLES = 10_000  # balls from which the purity of a radius is estimated
 
 
@@ -53,8 +60,13 @@ class ProbCover(QueryStrategy):
     pure balls is a quantile of r; no grid of radii is tried. Above 10,000 samples the quantile is that of 10,000
     samples drawn at random, each still compared with the whole pool.
 
-    No graph is kept: how many uncovered samples each sample covers is counted once, in blocks, and a newly covered
-    sample is subtracted from those that cover it. O(n^2 d) time, O(n) memory beside two copies of the embeddings.
+    All pairs are met once, for the purity and for the balls together, as products of blocks of 1,024 samples in the
+    embeddings' own dtype (float32 or float64; in float32 a pair whose distance differs from delta by some 1e-7 of the
+    squared norms may fall on either side). Pairs that are close enough for each other's ball are held, and a newly
+    covered sample is subtracted from those that cover it. Where they are more than 8 million (200 MB), nothing is
+    held: how many uncovered samples each sample covers is counted once, in blocks, and products are made again for
+    each pick. O(n^2 d / 2) time, twice that and O(n d) for each newly covered sample in that case. Memory: O(n), the
+    pairs, and a copy of the embeddings; never an (n, n) array.
 
     Differences from the paper: ties, and the rest once all is covered, at random; the purity is measured on the pool
     at each query, where the paper sets delta once for a data set. Clusters and radius are not kept between queries:
@@ -103,37 +115,97 @@ class ProbCover(QueryStrategy):
         self.random_state = random_state
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-        z = np.asarray(pool.embeddings, dtype=np.float64)
-        labeled = np.asarray(pool.labeled.embeddings, dtype=np.float64)  # type: ignore[union-attr]
+        z, labeled = pool.embeddings, pool.labeled.embeddings  # type: ignore[union-attr]
+        dtype = working_dtype(z)
+        z, labeled = z.astype(dtype, copy=False), labeled.astype(dtype, copy=False)
         if self.normalize:
             z, labeled = l2_normalize(z), l2_normalize(labeled)
+        pairs = Pairs(len(z), _PAIRS)
         if self.delta == "auto":
             n_classes = n_instances if pool.is_cold else len(pool.classes)
             n_clusters = max(2, n_classes) if self.n_clusters is None else self.n_clusters
             labels, _ = fit_kmeans(z, min(n_clusters, len(z)), rng)
-            delta = purity_radius(z, labels, self.purity, rng)
+            delta = purity_radius(z, labels, self.purity, rng, pairs)
         else:
             delta = float(self.delta)
+            for rows, columns, found in half_of_all(z, np.arange(len(z)), _BLOCK):
+                if not pairs.add(rows, columns, found, -(delta**2) / 2):
+                    break
         uncovered = np.ones(len(z), dtype=bool)
         if len(labeled):
-            uncovered = pairwise_distances_argmin_min(z, labeled)[1] >= delta
-        return cover_greedy(z, uncovered, delta, n_instances, rng)
+            half, of_labeled = squared_norms(z) / 2, squared_norms(labeled) / 2
+            for part in blocks(len(z), _BLOCK // len(labeled)):
+                to_labeled = closeness(z[part], half[part], labeled, of_labeled)
+                uncovered[part] = on_host(~(to_labeled > -(delta**2) / 2).any(1))
+        if pairs.are_all:
+            return cover_lists(*pairs.within(delta), uncovered, n_instances, rng)
+        return cover_greedy(on_host(z), uncovered, delta, n_instances, rng)
 
 
-def purity_radius(z: NDArray, labels: NDArray, purity: float, rng: np.random.Generator) -> float:
-    """The largest radius of which a share `purity` of the open balls holds one label only; may be infinite."""
+def purity_radius(
+    z: Any, labels: NDArray, purity: float, rng: np.random.Generator, pairs: Pairs | None = None
+) -> float:
+    """The largest radius of which a share `purity` of the open balls holds one label only; may be infinite.
+
+    `pairs` gets all that are closer to each other, on the way.
+    """
     n = len(z)
     of = np.arange(n) if n <= _PURITY_SAMPLES else rng.choice(n, size=_PURITY_SAMPLES, replace=False)
-    sq_norms = np.einsum("ij,ij->i", z, z)
-    radii = np.empty(len(of))
-    for rows in blocks(len(of), _BLOCK // n):
-        i = of[rows]
-        distances = squared_distances(z[i] @ z.T, sq_norms[i, None], sq_norms)
-        distances[labels[i, None] == labels] = np.inf
-        radii[rows] = np.sqrt(distances.min(axis=1))
     # As many balls as this may be impure.
     n_impure = min(int((1 - purity) * len(of) + 1e-9), len(of) - 1)
-    return float(np.partition(radii, n_impure)[n_impure])
+    closest = np.full(n, -np.inf)  # to a sample of another label, as minus half the squared distance
+    order = np.argsort(labels, kind="stable")  # so that few blocks hold two samples of one label
+
+    def compare(rows: NDArray, columns: NDArray, found: Any) -> None:
+        xp = array_namespace(found)
+        if labels[rows[-1]] >= labels[columns[0]]:
+            same = xp.asarray(labels[rows, None] == labels[columns], device=device(found))
+            found = xp.where(same, -xp.inf, found)
+        closest[rows] = np.maximum(closest[rows], on_host(xp.max(found, axis=1)))
+        closest[columns] = np.maximum(closest[columns], on_host(xp.max(found, axis=0)))
+
+    def bound() -> float:
+        # Rounding leads above 0.
+        return min(0.0, -float(np.partition(-closest[of], n_impure)[n_impure]))
+
+    # With a few samples first: the bound only grows, so that what is not closer need not be held.
+    few, half = order[:: -(-n // _FIRST)], squared_norms(z) / 2
+    for part in blocks(n, _BLOCK // len(few)):
+        rows = order[part]
+        compare(few, rows, closeness(z[few], half[few], z[rows], half[rows]))
+    for rows, columns, found in half_of_all(z, order, _BLOCK):
+        compare(rows, columns, found)
+        if pairs is not None:
+            pairs.add(rows, columns, found, bound())
+    radius = math.sqrt(-2 * bound())
+    while -(radius**2) / 2 < bound():
+        radius = math.nextafter(radius, 0)  # the ball is open: the pair that sets it is not within
+    return radius
+
+
+def cover_lists(
+    later: csr_array, earlier: csr_array, uncovered: NDArray[np.bool_], n_picks: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """As `cover_greedy`, with lists of who lies in whose ball."""
+    n = len(uncovered)
+    uncovered = uncovered.copy()
+
+    def ball(i: int) -> list[NDArray]:
+        return [m.indices[m.indptr[i] : m.indptr[i + 1]] for m in (later, earlier)] + [np.array([i])]
+
+    gains = sum((m.astype(np.int64) @ uncovered for m in (later, earlier)), uncovered.astype(np.int64))
+    picks, scores = np.empty(n_picks, dtype=np.int64), np.empty(n_picks)
+    for step in range(n_picks):
+        pick = random_argmax(gains, rng)
+        picks[step], scores[step] = pick, gains[pick]
+        if gains[pick] > 0:
+            held = np.concatenate(ball(pick))
+            new = held[uncovered[held]]
+            uncovered[new] = False
+            for part in blocks(len(new), _ROWS):
+                gains -= np.bincount(np.concatenate([of for i in new[part].tolist() for of in ball(i)]), minlength=n)
+        gains[pick] = -n  # below every other, so that no sample is picked twice
+    return picks, scores
 
 
 def cover_greedy(

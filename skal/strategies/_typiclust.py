@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
 
 from ..base import Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
-from ..utils._arrays import l2_normalize
+from ..utils._arrays import l2_normalize, squares_dtype
 from ..utils._clustering import fit_kmeans, random_argmax
+from ._parts._neighbors import nearest_neighbors
 
 __all__ = ["TypiClust", "typiclust_sampling"]
 
@@ -103,9 +103,10 @@ class TypiClust(QueryStrategy):
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         labeled = pool.labeled.embeddings  # type: ignore[union-attr]
-        z = np.concatenate([labeled, pool.embeddings]).astype(np.float64, copy=False)
+        z = np.concatenate([labeled, pool.embeddings])
+        z = z.astype(squares_dtype(z), copy=False)
         if self.normalize:
-            z = l2_normalize(z)
+            l2_normalize(z, out=z)
         n_clusters = min(len(labeled) + n_instances, self.max_clusters)
         labels, _ = fit_kmeans(z, n_clusters, rng, batch_size=_BATCH if n_clusters > _MANY_CLUSTERS else None)
         return self._pick(z[len(labeled) :], labels[len(labeled) :], labels[: len(labeled)], n_instances, rng)
@@ -139,8 +140,7 @@ def typicality(z: NDArray, n_neighbors: int) -> NDArray[np.float64]:
     if len(z) == 1:
         return np.zeros(1)
     k = max(1, min(n_neighbors, len(z) // 2))
-    distances, _ = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(z).kneighbors()
-    return 1 / (distances.mean(axis=1) + _EPS)
+    return 1 / (nearest_neighbors(z, k).distances.mean(axis=1, dtype=np.float64) + _EPS)
 
 
 typiclust_sampling = make_query_function(TypiClust, "typiclust_sampling")

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-__all__ = ["blocks", "class_means", "entropy", "l2_normalize", "min_max", "top_k"]
+__all__ = [
+    "blocks",
+    "class_means",
+    "entropy",
+    "l2_normalize",
+    "min_max",
+    "on_host",
+    "squared_norms",
+    "squares_dtype",
+    "top_k",
+]
 
 _CACHED = 1 << 16  # values of a block that several passes go over
+_ROWS = 4096  # samples worked on at once
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:
@@ -41,10 +54,35 @@ def top_k(scores: NDArray, k: int, rng: np.random.Generator | None = None) -> ND
     return chosen[order].astype(np.int64)
 
 
-def l2_normalize(X: NDArray, eps: float = 1e-8) -> NDArray:
+def on_host(x: Any) -> NDArray:
+    """An array or tensor as an array; from an accelerator a copy."""
+    return np.asarray(x.cpu() if hasattr(x, "cpu") else x)
+
+
+def squared_norms(X: Any) -> Any:
+    """Squared Euclidean norm of each row of an array or tensor, `(n,)`, in its dtype."""
+    if isinstance(X, np.ndarray):
+        return np.einsum("ij,ij->i", X, X)
+    xp = array_namespace(X)
+    # Tensors are squared before they are summed.
+    return xp.concat([xp.vecdot(X[rows], X[rows]) for rows in blocks(len(X), _ROWS)])
+
+
+def squares_dtype(*arrays: NDArray) -> type[np.floating]:
+    """float32 where all arrays are of it and their rows' squares are well inside its range, else float64."""
+    with np.errstate(over="ignore"):
+        is_safe = all(X.dtype == np.float32 and 1e-20 < squared_norms(X).max() < 1e30 for X in arrays)
+    return np.float32 if is_safe else np.float64
+
+
+def l2_normalize(X: NDArray, eps: float = 1e-8, *, out: NDArray | None = None) -> NDArray:
     """Rows of `X` divided by their Euclidean norm, which counts as at least `eps`; a zero row stays zero."""
-    norms = np.sqrt(np.einsum("ij,ij->i", X, X))
-    return X / np.maximum(norms, eps)[:, None]
+    with np.errstate(over="ignore"):
+        norms = np.sqrt(squared_norms(X))
+    if not np.isfinite(norms).all():
+        # float32 holds numbers whose squares it does not hold.
+        norms = np.linalg.norm(X.astype(np.float64), axis=1)
+    return np.divide(X, np.maximum(norms, eps).astype(X.dtype, copy=False)[:, None], out=out)
 
 
 def min_max(values: NDArray, eps: float = 1e-10) -> NDArray:

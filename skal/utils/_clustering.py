@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from ._arrays import blocks
+from ._arrays import blocks, on_host, squared_norms
 from ._random import sklearn_seed
+from ._torch import shared_tensor
 
 __all__ = [
     "fit_kmeans",
     "k_center_greedy",
     "kmeans_plus_plus",
     "nearest_of_clusters",
+    "nearest_squared_distances",
     "random_argmax",
     "squared_distances",
 ]
 
 _ROWS = 4096  # samples worked on at once
 _FARTHEST = 64  # vectors brought up to date at once, at first
-_ROUNDING = 1e-13  # squared distances below this share of the squared norms are rounding: the samples are alike
+_TIE = 1 - 1e-12  # squared distances that differ by less are the same
+# Squared distances below this share of the squared norms are rounding, in float32 and in float64: samples are alike.
+_ROUNDING = {4: 4e-6, 8: 1e-13}
 
 
 def random_argmax(values: NDArray, rng: np.random.Generator) -> int:
@@ -33,30 +39,30 @@ def random_argmax(values: NDArray, rng: np.random.Generator) -> int:
     return int(rng.choice(np.flatnonzero(values == values.max())))
 
 
-def squared_distances(inner: NDArray, sq_norms: NDArray, other: NDArray | np.floating | float) -> NDArray[np.float64]:
-    """``sq_norms + other - 2 * inner``, where what is only rounding counts as 0. Works in `inner`'s memory."""
+def squared_distances(inner: Any, sq_norms: Any, other: Any) -> Any:
+    """``sq_norms + other - 2 * inner``, where what is only rounding counts as 0. Works in `inner`'s memory.
+
+    For arrays and tensors, in the dtype of `inner`.
+    """
     scale = sq_norms + other
     inner *= -2
     inner += scale
-    scale *= _ROUNDING
+    scale *= _ROUNDING[inner.dtype.itemsize]
     inner[inner <= scale] = 0
     return inner
 
 
 def kmeans_plus_plus(
-    sq_norms: NDArray[np.float64],
-    inner: Callable[[int], NDArray[np.float64]],
-    n_picks: int,
-    rng: np.random.Generator,
+    sq_norms: Any, inner: Callable[[int], Any], n_picks: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """k-means++ seeding of vectors that are known by their inner products only.
+    """k-means++ seeding of vectors that are known by their inner products only, in NumPy or on a tensor's device.
 
     Parameters
     ----------
-    sq_norms : ndarray of shape (n,), float64
+    sq_norms : array or tensor of shape (n,), float32 or float64
         Squared norm of each vector.
     inner : callable
-        ``inner(i)`` is a fresh array `(n,)`, the inner products of all vectors with vector i.
+        ``inner(i)`` is a fresh array or tensor `(n,)` of this dtype, the inner products of all vectors with vector i.
     n_picks : int in [1, n]
         How many to choose.
     rng : Generator
@@ -70,40 +76,61 @@ def kmeans_plus_plus(
     closest : ndarray of shape (n_picks,), float64
         That squared distance at the time of picking; for the first its squared norm.
     """
-    picks, values = np.empty(n_picks, dtype=np.int64), np.empty(n_picks)
-    pick = random_argmax(sq_norms, rng)
-    picks[0], values[0] = pick, sq_norms[pick]
-    closest = np.full(len(sq_norms), np.inf)
+    xp = array_namespace(sq_norms)
+    picks = np.empty(n_picks, dtype=np.int64)
+    pick = random_argmax(on_host(sq_norms), rng)
+    picks[0], values = pick, [sq_norms[pick] + 0]
+    closest = xp.full_like(sq_norms, xp.inf)
     for step in range(1, n_picks):
-        np.minimum(closest, squared_distances(inner(pick), sq_norms, sq_norms[pick]), out=closest)
+        closest = xp.minimum(closest, squared_distances(inner(pick), sq_norms, sq_norms[pick]))
         closest[pick] = 0
-        cumulated = np.cumsum(closest)
-        if cumulated[-1] > 0:
-            pick = int(np.searchsorted(cumulated, rng.random() * cumulated[-1], side="right"))
-            # Only rounding can lead past the last vector with a probability.
-            pick = min(pick, int(np.searchsorted(cumulated, cumulated[-1])))
-        else:
+        cumulated = xp.cumulative_sum(closest, dtype=xp.float64)
+        total = cumulated[-1:]
+        # Only rounding can lead past the last vector with a probability. The smaller is 0 where nothing has one.
+        drawn = xp.searchsorted(cumulated, rng.random() * total, side="right")
+        drawn = xp.minimum(drawn, xp.searchsorted(cumulated, total))
+        # Both at once: what is read here waits for the device.
+        pick, is_any = (int(value) for value in on_host(xp.concat([drawn, xp.astype(total > 0, drawn.dtype)])))
+        if not is_any:
             pick = int(rng.choice(np.setdiff1d(np.arange(len(sq_norms)), picks[:step])))
-        picks[step], values[step] = pick, closest[pick]
-    return picks, values
+        picks[step] = pick
+        values.append(closest[pick] + 0)
+    return picks, on_host(xp.stack(values)).astype(np.float64)
+
+
+def nearest_squared_distances(X: Any, centers: Any) -> NDArray[np.float64]:
+    """Squared distance `(n,)` of each row of `X` from the nearest of `centers`, which lie where `X` does.
+
+    In float64, a block of rows at a time.
+    """
+    xp = array_namespace(X, centers)
+    centers = xp.astype(centers, xp.float64)
+    found = np.empty(X.shape[0])
+    for rows in blocks(X.shape[0], _ROWS):
+        found[rows] = _to_nearest(xp.astype(X[rows], xp.float64), centers)
+    return found
 
 
 def k_center_greedy(
-    X: NDArray[np.float64], closest: NDArray[np.float64], n_picks: int, rng: np.random.Generator
+    X: Any, closest: NDArray[np.float64], n_picks: int, rng: np.random.Generator, n_rows: int = _ROWS
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Farthest-first picks: each is the vector farthest from its nearest centre, given or picked.
 
     Distances from the nearest centre only shrink, so one that is not up to date is an upper bound, and only vectors
-    that might be the farthest are compared with the latest picks.
+    that might be the farthest are compared with the latest picks, in float64.
 
     Parameters
     ----------
-    X : ndarray of shape (n, d), float64
+    X : ndarray or tensor of shape (n, d), or callable
+        ``X(rows, bounds)`` gives the vectors at some positions where not all are at hand; `bounds` `(n,)` are what is
+        known of the squared distances, and -1 for what is picked.
     closest : ndarray of shape (n,), float64
         Squared distance of each vector from the nearest given centre. Left as it is.
     n_picks : int in [1, n]
     rng : Generator
-        Breaks ties.
+        Breaks ties: differences that are rounding.
+    n_rows : int >= 1
+        Vectors worked on at once.
 
     Returns
     -------
@@ -112,27 +139,46 @@ def k_center_greedy(
     radii : ndarray of shape (n_picks,), float64
         Squared distance from the nearest centre at the time of picking; never increases.
     """
-    sq_norms = np.einsum("ij,ij->i", X, X)
     picks, radii = np.empty(n_picks, dtype=np.int64), np.empty(n_picks)
     closest = closest.copy()
-    seen = np.zeros(len(X), dtype=np.int64)  # how many picks each vector has been compared with
+    seen = np.zeros(len(closest), dtype=np.int64)  # how many picks each vector has been compared with
+    centers: Any = None
     for step in range(n_picks):
-        size = _FARTHEST
-        while ((closest == closest.max()) & (seen < step)).any():
-            size = min(size, len(X))
-            rows = np.argpartition(closest, -size)[-size:]
-            rows = rows[seen[rows] < step]
-            new = picks[seen[rows].min(initial=step) : step]
-            for part in blocks(len(rows), _ROWS):
+        size, best = _FARTHEST, -1.0
+        while len(rows := np.flatnonzero((seen < step) & (closest >= best * _TIE))) > 0:
+            if len(rows) > size:
+                rows = rows[np.argpartition(closest[rows], -size)[-size:]]
+            for part in blocks(len(rows), n_rows):
                 i = rows[part]
-                distances = squared_distances(X[i] @ X[new].T, sq_norms[i, None], sq_norms[new])
-                closest[i] = np.minimum(closest[i], distances.min(axis=1))
+                first = int(seen[i].min())
+                closest[i] = np.minimum(closest[i], _to_nearest(_rows_of(X, i, closest), centers[first:step]))
             seen[rows] = step
+            best = max(best, closest[rows].max())
             size *= 2
-        pick = random_argmax(closest, rng)
-        picks[step], radii[step] = pick, closest[pick]
-        closest[pick], seen[pick] = -1, n_picks  # below every other, so that no vector is picked twice
+        best = closest.max()
+        pick = int(rng.choice(np.flatnonzero(closest >= best * _TIE)))
+        picks[step], radii[step] = pick, best
+        closest[pick] = -1  # below every other, so that no vector is picked twice
+        if step + 1 < n_picks:
+            center = _rows_of(X, picks[step : step + 1], closest)[0]
+            if centers is None:
+                xp = array_namespace(center)
+                centers = xp.empty((n_picks, len(center)), dtype=xp.float64, device=device(center))
+            centers[step] = center
     return picks, radii
+
+
+def _rows_of(X: Any, rows: NDArray[np.int64], bounds: NDArray[np.float64]) -> Any:
+    found = X(rows, bounds) if callable(X) else X[rows]
+    xp = array_namespace(found)
+    return xp.astype(found, xp.float64)
+
+
+def _to_nearest(z: Any, centers: Any) -> NDArray[np.float64]:
+    """Squared distance of each row of `z` from the nearest of `centers`, both float64."""
+    xp = array_namespace(z)
+    distances = squared_distances(z @ centers.T, squared_norms(z)[:, None], squared_norms(centers))
+    return on_host(xp.min(distances, axis=1))
 
 
 def fit_kmeans(
@@ -142,8 +188,9 @@ def fit_kmeans(
     *,
     n_init: int | Literal["auto"] = "auto",
     batch_size: int | None = None,
+    sample_weight: NDArray | None = None,
 ) -> tuple[NDArray[np.int64], NDArray]:
-    """Seeded k-means; with `batch_size` its mini-batch form.
+    """Seeded k-means; with `batch_size` its mini-batch form, with `sample_weight` `(n,)` that of weighted rows.
 
     Returns
     -------
@@ -152,15 +199,45 @@ def fit_kmeans(
     centers : ndarray of shape (n_clusters, d)
     """
     seed = sklearn_seed(rng)
+    weights = np.ones(len(X)) if sample_weight is None else sample_weight
+    settings = {
+        "init": partial(_seeds, weights=weights),
+        "n_init": 1 if n_init == "auto" else n_init,
+        "random_state": seed,
+    }
     if batch_size is None:
-        model = KMeans(n_clusters, n_init=n_init, random_state=seed)
+        model = KMeans(n_clusters, **settings)
     else:
-        model = MiniBatchKMeans(n_clusters, n_init=n_init, batch_size=batch_size, random_state=seed)
+        model = MiniBatchKMeans(n_clusters, batch_size=batch_size, **settings)
     with warnings.catch_warnings():
         # Fewer distinct rows than clusters is no mistake of the caller's.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(X)
+        model.fit(X, sample_weight=sample_weight)
     return model.labels_.astype(np.int64), model.cluster_centers_
+
+
+def _seeds(X: NDArray, n_clusters: int, random_state: np.random.RandomState, *, weights: NDArray) -> NDArray:
+    """First centres by scikit-learn's greedy k-means++, from the same draws.
+
+    scikit-learn's own casts all of a float32 `X` to float64 for each centre, and takes most of a fit's time.
+    """
+    z, sq_norms = shared_tensor(X), squared_norms(X)
+
+    def distances(rows: NDArray[np.int64]) -> NDArray:
+        return squared_distances((z[rows] @ z.T).numpy(), sq_norms, sq_norms[rows, None])
+
+    n_trials = 2 + int(np.log(n_clusters))
+    chosen = np.empty(n_clusters, dtype=np.int64)
+    chosen[0] = random_state.choice(len(X), p=weights / weights.sum())
+    closest = distances(chosen[:1])[0]
+    for step in range(1, n_clusters):
+        cumulated = np.cumsum(closest * weights)
+        drawn = np.searchsorted(cumulated, random_state.uniform(size=n_trials) * cumulated[-1])
+        candidates = np.minimum(drawn, len(X) - 1)
+        nearest = np.minimum(closest, distances(candidates))
+        best = (nearest @ weights).argmin()
+        chosen[step], closest = candidates[best], nearest[best]
+    return X[chosen]
 
 
 def nearest_of_clusters(X: NDArray, labels: NDArray, centers: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -175,8 +252,7 @@ def nearest_of_clusters(X: NDArray, labels: NDArray, centers: NDArray) -> tuple[
     """
     distances = np.empty(len(X))
     for rows in blocks(len(X), _ROWS):
-        difference = X[rows].astype(np.float64) - centers[labels[rows]]
-        distances[rows] = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+        distances[rows] = np.sqrt(squared_norms(X[rows] - centers[labels[rows]]))
     order = np.lexsort((distances, labels))
     first = np.concatenate([[True], np.diff(labels[order]) > 0])
     return order[first].astype(np.int64), distances

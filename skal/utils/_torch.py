@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-__all__ = ["first_output", "kept_modes", "put_back_in_child", "resolve_device", "torch_rng"]
+__all__ = ["first_output", "kept_modes", "put_back_in_child", "resolve_device", "shared_tensor", "torch_rng"]
 
 
 # Torch's generators belong to the process: two threads that fork them would restore each other's state.
@@ -26,6 +28,11 @@ def resolve_device(device: Any) -> Any:
     if isinstance(device, str) and device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
+
+
+def shared_tensor(X: NDArray | torch.Tensor) -> torch.Tensor:
+    """A tensor as it is, an array as a tensor on its memory (of a copy, where that cannot be shared)."""
+    return X if isinstance(X, torch.Tensor) else torch.from_numpy(np.require(X, requirements=["C", "W"]))
 
 
 @contextmanager

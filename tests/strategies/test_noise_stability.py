@@ -9,12 +9,14 @@ from sklearn.datasets import make_blobs
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from skal.exceptions import PoolCapabilityError
 from skal.nets import DeepClassifier
+from skal.pool import view_pool
 from skal.strategies import NoiseStability
 from skal.strategies._noise_stability import _farthest_first
 from skal.utils._random import make_generator
@@ -69,7 +71,7 @@ def data():
 
 @pytest.mark.parametrize(("n_samples", "scale", "n_classes"), [(1, 0.001, 2), (5, 0.01, 4), (8, 0.5, 3)])
 def test_equals_the_slow_loop(data, n_samples, scale, n_classes, monkeypatch):
-    monkeypatch.setattr("skal.strategies._noise_stability._BLOCK", 7 * n_samples * n_classes)
+    monkeypatch.setattr("skal.strategies._noise_stability._ROWS", 7)
     X, y, pool = data
     fitted = LogisticRegression(max_iter=500).fit(X, y % n_classes)
     strategy = NoiseStability(n_samples=n_samples, noise_scale=scale, random_state=3)
@@ -148,6 +150,18 @@ def test_in_blocks_equals_in_one_piece(data, wrap, monkeypatch):
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-5)
     assert max(sizes) == 5
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_noisy_weights_keep_their_dtype(data, dtype):
+    """In a wider one each pass would copy the pool to that."""
+    X, y, pool = data
+    fitted = LogisticRegression(max_iter=500).fit(X.astype(dtype), y)
+    assert fitted.coef_.dtype == dtype
+    network = MLPClassifier((4,), max_iter=3, random_state=0).fit(X.astype(dtype), y)
+    for model in (fitted, network):
+        view = view_pool(model, pool.astype(dtype))
+        assert {proba.dtype for proba in view.iter_noisy_samples(3, 0.1, make_generator(0, 0, 0))} == {np.dtype(dtype)}
 
 
 class Net(nn.Module):

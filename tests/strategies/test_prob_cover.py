@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skal.exceptions import PoolCapabilityError
-from skal.strategies import ProbCover
+from skal.strategies import ProbCover, _prob_cover
 from skal.strategies._prob_cover import purity_radius
 
 
@@ -83,6 +83,32 @@ def test_purity_is_estimated_from_a_sample_of_a_large_pool(monkeypatch):
     estimates = [purity_radius(Z, labels, 0.5, np.random.default_rng(seed)) for seed in range(3)]
     assert len(set(estimates)) > 1
     np.testing.assert_allclose(estimates, exact, rtol=0.15)
+
+
+@pytest.mark.parametrize("delta", [0.3, "auto"])
+@pytest.mark.parametrize("most", [0, 10, 60, 2000])
+def test_too_many_pairs_are_counted_instead_and_the_picks_are_the_same(delta, most, monkeypatch):
+    monkeypatch.setattr("skal.strategies._prob_cover._BLOCK", 300)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((5, 6))[rng.integers(5, size=90)] + 0.2 * rng.standard_normal((90, 6))
+    labeled = {"X_training": X[:1], "y_training": [0]}
+    strategy = ProbCover(delta=delta, random_state=0, n_clusters=5, purity=0.7)
+    expected = strategy.select(Plain(), X, 40, **labeled)
+    monkeypatch.setattr("skal.strategies._prob_cover._PAIRS", most)
+    lists = []
+    cover_lists = _prob_cover.cover_lists
+    monkeypatch.setattr(_prob_cover, "cover_lists", lambda *args: lists.append(1) or cover_lists(*args))
+    found = strategy.select(Plain(), X, 40, **labeled)
+    np.testing.assert_array_equal(found, expected)
+    assert len(lists) == (most == 2000)
+
+
+def test_copies_with_different_labels_in_float32():
+    """Rounding may put a distance of 0 on either side of it; the radius is 0, and no ball holds anything else."""
+    rng = np.random.default_rng(0)
+    Z = unit(np.repeat(rng.standard_normal((40, 50)), 2, axis=0).astype(np.float32))
+    delta = purity_radius(Z, np.arange(80) % 2, 0.95, rng)
+    assert 0 <= delta < 1e-3
 
 
 def test_auto_delta_separates_clusters():

@@ -4,14 +4,17 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
 
 from skal.utils._clustering import (
     fit_kmeans,
     k_center_greedy,
     kmeans_plus_plus,
     nearest_of_clusters,
+    nearest_squared_distances,
     squared_distances,
 )
+from skal.utils._random import sklearn_seed
 
 
 def sq(X):
@@ -84,6 +87,61 @@ def test_k_center_equals_the_slow_loop(n, d, n_centers, farthest, monkeypatch):
         assert distances[pick] == pytest.approx(max(distances), abs=1e-9)
         assert radius == pytest.approx(max(distances), abs=1e-9)
         centers.append(X[pick])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_k_center_takes_what_is_only_rounding_for_a_tie(dtype):
+    """Copies of a row are equally far whatever block they are compared in, and one of them is drawn."""
+    rng = np.random.default_rng(0)
+    X = np.tile(rng.standard_normal((1, 300)), (40, 1)).astype(dtype)
+    closest = 5 + 1e-15 * rng.standard_normal(40)
+    first = {int(k_center_greedy(X, closest, 1, np.random.default_rng(seed))[0][0]) for seed in range(30)}
+    assert len(first) > 10
+    picks, radii = k_center_greedy(X, closest, 40, rng)
+    assert sorted(picks.tolist()) == list(range(40))
+    assert radii[0] == closest.max() and (radii[1:] == 0).all()
+
+
+def test_k_center_asks_for_few_rows_at_once_and_says_what_it_knows():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 4))
+    closest = (X**2).sum(axis=1)
+    asked = []
+
+    def rows_of(rows, bounds):
+        assert (bounds <= closest + 1e-12).all()
+        asked.append(rows.tolist())
+        return X[rows]
+
+    found = k_center_greedy(rows_of, closest, 20, np.random.default_rng(1), n_rows=3)
+    expected = k_center_greedy(X, closest, 20, np.random.default_rng(1))
+    np.testing.assert_array_equal(found[0], expected[0])
+    assert max(map(len, asked)) == 3
+    assert sum(map(len, asked)) < 20 * 200 / 2
+
+
+@pytest.mark.parametrize("n_centers", [1, 7])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nearest_squared_distances(n_centers, dtype, monkeypatch):
+    monkeypatch.setattr("skal.utils._clustering._ROWS", 5)
+    rng = np.random.default_rng(0)
+    X, centers = rng.standard_normal((23, 4)).astype(dtype), rng.standard_normal((n_centers, 4)).astype(dtype)
+    X[3] = centers[0]
+    expected = [min(((x.astype(float) - c) ** 2).sum() for c in centers) for x in X]
+    found = nearest_squared_distances(X, centers)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert found.dtype == np.float64 and found[3] == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weighted_kmeans_is_scikit_learns(dtype):
+    rng = np.random.default_rng(0)
+    X, weights = rng.standard_normal((80, 4)).astype(dtype), rng.exponential(size=80)
+    labels, centers = fit_kmeans(X, 6, np.random.default_rng(1), sample_weight=weights)
+    seed = sklearn_seed(np.random.default_rng(1))
+    expected = KMeans(6, n_init=1, random_state=seed).fit(X, sample_weight=weights)
+    np.testing.assert_array_equal(labels, expected.labels_)
+    np.testing.assert_allclose(centers, expected.cluster_centers_, rtol=1e-4, atol=1e-5)
 
 
 def test_squared_distances_of_copies_are_zero():

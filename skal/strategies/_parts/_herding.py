@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 
 import numpy as np
@@ -10,17 +11,19 @@ from numpy.typing import NDArray
 
 from ...base import QueryStrategy
 from ...pool import PoolView
-from ...utils._arrays import blocks, l2_normalize
+from ...utils._arrays import blocks, l2_normalize, on_host, squared_norms
 from ...utils._clustering import squared_distances
+from ...utils._torch import shared_tensor
 
 __all__ = ["Coverage", "HerdingStrategy", "herd"]
 
 _BLOCK = 32 * 2**20  # bytes of a work array
+_HELD = 32 * 2**20  # bytes of kernels that are held
 _SIDE = 1024  # rows and columns of a block of the first pass
 _UNIT = 2.0**-24  # rounding of float32
 _LOOSE = 0.01  # the first pass is of no use where its kernels are less exact than this
 _ROUNDING = 1e-12  # gains below this share of the largest gain, and differences between gains, are rounding
-_FIRST = 8  # candidates brought up to date at once, at first
+_FIRST = 16  # candidates brought up to date at once, at first
 _MANY = 16  # more than this part of the candidates are better brought up to date by the first pass once more
 
 
@@ -57,13 +60,18 @@ class Coverage:
     """
 
     def __init__(self, z: NDArray[np.float64], bandwidth: float) -> None:
-        self.z = z
+        self.z = shared_tensor(z)
         self.bandwidth = bandwidth
-        self.sq_norms = np.einsum("ij,ij->i", z, z)
+        self.sq_norms = on_host(squared_norms(z))
+        self._most = min(len(z), _HELD // (8 * len(z)))
+        self._place, self._n_held = np.full(len(z), -1), 0  # where each row's kernels are held
+        self._held: NDArray[np.float64] | None = None
 
-    def kernel(self, rows: NDArray, sq_norms: NDArray) -> NDArray[np.float64]:
+    def kernel(self, rows: NDArray | torch.Tensor, sq_norms: NDArray) -> NDArray[np.float64]:
         """Of each of `rows` with every row of `z`, `(len(rows), n)`."""
-        found = squared_distances(rows @ self.z.T, sq_norms[:, None], self.sq_norms)
+        found = squared_distances(
+            on_host(shared_tensor(rows).to(self.z.device) @ self.z.T), sq_norms[:, None], self.sq_norms
+        )
         with np.errstate(over="ignore", under="ignore"):
             # Not by its square, which may be 0 or infinite.
             found /= -self.bandwidth
@@ -75,14 +83,30 @@ class Coverage:
         covered = np.zeros(len(self.z))
         for rows in blocks(len(others), _BLOCK // (8 * len(self.z))):
             part = others[rows]
-            np.maximum(covered, self.kernel(part, np.einsum("ij,ij->i", part, part)).max(axis=0), out=covered)
+            np.maximum(covered, self.kernel(part, on_host(squared_norms(part))).max(axis=0), out=covered)
         return covered
 
     def added(self, i: NDArray, covered: NDArray) -> NDArray[np.float64]:
         """Coverage that each of the rows `i` would add to every row, `(len(i), n)`."""
-        found = self.kernel(self.z[i], self.sq_norms[i])
+        found = self._kernels(i)
         found -= covered
         return np.maximum(found, 0, out=found)
+
+    def _kernels(self, i: NDArray) -> NDArray[np.float64]:
+        """Those of the rows `i`, a fresh array; the latest are held, since the same rows are looked at again."""
+        new = i[self._place[i] < 0]
+        if self._n_held + len(new) > self._most:
+            self._place[:], self._n_held, new = -1, 0, i
+        if len(new) > self._most:
+            return self.kernel(self.z[new], self.sq_norms[new])
+        if len(new) > 0:
+            if self._held is None:
+                self._held = np.empty((self._most, len(self.z)))
+            at = self._n_held + np.arange(len(new))
+            self._held[at] = self.kernel(self.z[new], self.sq_norms[new])
+            self._place[new] = at
+            self._n_held += len(new)
+        return self._held[self._place[i]]  # type: ignore[index]
 
     def upper_bounds(self, covered: NDArray, weights: NDArray) -> NDArray[np.float64] | None:
         """Of the gains of all rows, in float32 and by symmetry; None where they would say too little."""
@@ -91,19 +115,26 @@ class Coverage:
         rounding = _UNIT * (8 + 4 * (self.z.shape[1] + 8) / self.bandwidth / self.bandwidth)
         if not rounding < _LOOSE:
             return None
-        scaled = torch.from_numpy((self.z * (np.sqrt(2) / self.bandwidth)).astype(np.float32))
-        half = torch.from_numpy((self.sq_norms / self.bandwidth / self.bandwidth).astype(np.float32))
-        covered32, weights32 = (torch.from_numpy(values.astype(np.float32)) for values in (covered - rounding, weights))
-        out = np.zeros(len(self.z))
+        scaled = (self.z * (math.sqrt(2) / self.bandwidth)).float()
+
+        def on_device(values: NDArray) -> torch.Tensor:
+            return torch.from_numpy(values.astype(np.float32)).to(scaled.device)
+
+        half = on_device(self.sq_norms / self.bandwidth / self.bandwidth)
+        covered32, weights32 = on_device(covered - rounding), on_device(weights)
+        out = torch.zeros(len(self.z), dtype=torch.float64, device=scaled.device)
+        work, found = (torch.empty(2, _SIDE * _SIDE, device=scaled.device)).unbind()
         parts = list(blocks(len(self.z), _SIDE))
         for k, rows in enumerate(parts):
             for columns in parts[k:]:
-                found = torch.addmm(-half[columns], scaled[rows], scaled[columns].T)
-                found.sub_(half[rows, None]).exp_()
-                out[rows] += ((found - covered32[columns]).relu_() @ weights32[columns]).numpy()
+                shape = (rows.stop - rows.start, columns.stop - columns.start)
+                kernel, added = (of[: shape[0] * shape[1]].view(shape) for of in (found, work))
+                torch.addmm(-half[columns], scaled[rows], scaled[columns].T, out=kernel)
+                kernel.sub_(half[rows, None]).exp_()
+                out[rows] += torch.sub(kernel, covered32[columns], out=added).relu_() @ weights32[columns]
                 if columns != rows:
-                    out[columns] += (weights32[rows] @ found.sub_(covered32[rows, None]).relu_()).numpy()
-        return out * (1 + 4 * _SIDE * _UNIT)  # of the sums
+                    out[columns] += weights32[rows] @ kernel.sub_(covered32[rows, None]).relu_()
+        return on_host(out) * (1 + 4 * _SIDE * _UNIT)  # of the sums
 
 
 def herd(

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...utils._arrays import blocks
+from ...utils._arrays import blocks, on_host, squared_norms
+from ...utils._torch import shared_tensor
 
-__all__ = ["Found", "Metric", "Neighbors", "Search", "nearest_neighbors"]
+__all__ = ["Metric", "Neighbors", "Search", "nearest_neighbors"]
 
 
 Metric = Literal["combined", "euclidean", "manhattan"]
@@ -20,10 +21,11 @@ Metric = Literal["combined", "euclidean", "manhattan"]
 Search = Literal["blocks", "approximate"]
 
 
+_ROWS = 4096  # samples centred at once
 _BLOCK = 64 * 2**20  # bytes of a work array ...
 
 
-_GATHER = 16 * 2**20  # ... and of gathered candidates, which are faster in smaller blocks
+_GATHER = 2**20  # ... and of gathered candidates, which stay in a processor's cache
 
 
 class Neighbors(NamedTuple):
@@ -34,7 +36,7 @@ class Neighbors(NamedTuple):
 
 
 def nearest_neighbors(
-    X: NDArray,
+    X: NDArray | torch.Tensor,
     k: int,
     *,
     metric: Metric = "euclidean",
@@ -45,8 +47,8 @@ def nearest_neighbors(
 
     Parameters
     ----------
-    X : ndarray of shape (n, d), finite
-        float32 is worked on as it is, all else as float64.
+    X : ndarray or tensor of shape (n, d), finite
+        float32 is worked on as it is, all else as float64; on the tensor's device, but for the graph.
     k : int in [1, n - 1]
     metric : {"euclidean", "manhattan", "combined"}, default="euclidean"
         "combined" is the mean of the other two, divided by d (DM2, eqs. 4-6).
@@ -71,62 +73,72 @@ def nearest_neighbors(
     products plus O(n n_candidates d); ``n_candidates=None`` O(n^2 d) without them. Work arrays of 64 MB; never
     an (n, n) array.
     """
-    X = np.ascontiguousarray(X, dtype=np.float32 if X.dtype == np.float32 else np.float64)
-    n = len(X)
+    if isinstance(X, np.ndarray):
+        X = X.astype(np.float32 if X.dtype == np.float32 else np.float64, copy=False)
+    z, n = shared_tensor(X), len(X)
     if metric == "euclidean" and n_candidates is not None:
         n_candidates = k + 8
     m = n - 1 if n_candidates is None else min(max(n_candidates, k), n - 1)
-    idx, distances = np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=X.dtype)
-    if m == n - 1:
-        found = _all_pairs(torch.from_numpy(X), k, metric)
-    else:
-        propose = _by_graph if search == "approximate" else _by_products
-        found = _re_ranked(torch.from_numpy(X), k, metric, propose(X, m))
-    for rows, near, far in found:
-        idx[rows], distances[rows] = near, far
-    return Neighbors(idx, distances)
+    propose = _by_graph if search == "approximate" else _by_products
+    proposals = _all_others(z) if m == n - 1 else propose(z, m)
+    # Blocks of rows, in their order.
+    idx, distances = zip(*((on_host(near), on_host(far)) for near, far in _re_ranked(z, k, metric, proposals)))
+    return Neighbors(np.concatenate(idx), np.concatenate(distances))
 
 
-Found = Iterator[tuple[slice, Any, Any]]
+# For each block of rows, positions of other rows `(s, m)`.
+Proposals = Iterator[tuple[slice, torch.Tensor]]
 
 
-def _all_pairs(X: torch.Tensor, k: int, metric: Metric) -> Found:
-    n = len(X)
-    for rows in blocks(n, _BLOCK // (n * X.element_size() * 3)):
-        distances = _distances(X[rows], X, metric)
-        distances[torch.arange(rows.stop - rows.start), torch.arange(rows.start, rows.stop)] = torch.inf
-        near = torch.sort(distances, dim=1, stable=True)
-        yield rows, near.indices[:, :k].numpy(), near.values[:, :k].numpy()
+def _all_others(X: torch.Tensor) -> Proposals:
+    others = torch.arange(len(X) - 1, device=X.device)
+    for rows in blocks(len(X), _BLOCK // (8 * len(X))):
+        own = torch.arange(rows.start, rows.stop, device=X.device)[:, None]
+        yield rows, others + (others >= own)
 
 
-def _re_ranked(X: torch.Tensor, k: int, metric: Metric, proposals: Iterator[tuple[slice, torch.Tensor]]) -> Found:
-    """The `k` nearest of each row's proposed candidates."""
+def _own(values: torch.Tensor, rows: slice) -> torch.Tensor:
+    """In values of `rows` and all rows, those of each row and itself, as a view."""
+    return values.diagonal(rows.start)
+
+
+def _re_ranked(
+    X: torch.Tensor, k: int, metric: Metric, proposals: Proposals
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The `k` nearest of each row's proposed candidates, and their distances."""
+    d = X.shape[1]
     for rows, candidates in proposals:
         # Ascending positions, so that a stable sort settles ties by position.
         candidates = candidates.sort(dim=1).values
-        m, own = candidates.shape[1], X[rows]
-        for part in blocks(len(own), _GATHER // (m * X.shape[1] * X.element_size())):
-            distances = _distances(own[part, None], X[candidates[part]], metric)[:, 0]
-            near = torch.sort(distances, dim=1, stable=True)
-            taken = candidates[part].gather(1, near.indices[:, :k])
-            start = rows.start + part.start
-            yield slice(start, start + len(taken)), taken.numpy(), near.values[:, :k].numpy()
+        distances = X.new_empty(candidates.shape)
+        width = min(candidates.shape[1], max(1, _GATHER // (d * X.element_size())))
+        size = max(1, _GATHER // (width * d * X.element_size()))
+        work = X.new_empty(size * width * d)
+        for part in blocks(len(candidates), size):
+            for columns in blocks(candidates.shape[1], width):
+                those = candidates[part, columns]
+                differences = work[: those.numel() * d].view(*those.shape, d)
+                torch.index_select(X, 0, those.flatten(), out=differences.view(-1, d))
+                differences -= X[rows][part, None]
+                distances[part, columns] = _lengths(differences, metric)
+        near = torch.sort(distances, dim=1, stable=True)
+        yield candidates.gather(1, near.indices[:, :k]), near.values[:, :k]
 
 
-def _by_products(X: NDArray, m: int) -> Iterator[tuple[slice, torch.Tensor]]:
+def _by_products(X: torch.Tensor, m: int) -> Proposals:
     """For each block of rows the `m` others nearest by Euclidean distance: the largest x.y - |y|^2 / 2."""
-    mean, unit, offset = X.mean(axis=0), torch.empty(X.shape, dtype=torch.float32), torch.empty(len(X))
+    mean, unit = X.mean(dim=0), torch.empty_like(X, dtype=torch.float32)
     # In blocks, so that nothing of the size of X is held but `unit`.
-    for rows in blocks(len(X), _GATHER // max(1, X[:1].nbytes)):
-        unit[rows] = torch.from_numpy((X[rows] - mean).astype(np.float32))
-        offset[rows] = -(unit[rows] ** 2).sum(dim=1) / 2
+    for rows in blocks(len(X), _ROWS):
+        unit[rows] = X[rows] - mean
+    offset = squared_norms(unit) / -2
     for rows in blocks(len(X), _BLOCK // (4 * len(X))):
         closeness = torch.addmm(offset, unit[rows], unit.T)
-        closeness[torch.arange(len(closeness)), torch.arange(rows.start, rows.stop)] = -torch.inf
+        _own(closeness, rows).fill_(-torch.inf)
         yield rows, closeness.topk(m, dim=1, sorted=False).indices
 
 
-def _by_graph(X: NDArray, m: int) -> Iterator[tuple[slice, torch.Tensor]]:
+def _by_graph(X: torch.Tensor, m: int) -> Proposals:
     """About the same, from an HNSW graph of the rows."""
     try:
         import faiss
@@ -135,7 +147,7 @@ def _by_graph(X: NDArray, m: int) -> Iterator[tuple[slice, torch.Tensor]]:
             "An approximate neighbour search needs faiss, which is not installed. "
             'Install it with: pip install "skal[neighbors]"'
         ) from error
-    rows32 = X.astype(np.float32, copy=False)
+    rows32 = on_host(X).astype(np.float32, copy=False)
     index = faiss.IndexHNSWFlat(X.shape[1], 32)
     index.hnsw.efConstruction = 80
     index.hnsw.efSearch = max(64, 2 * m)
@@ -154,7 +166,7 @@ def _by_graph(X: NDArray, m: int) -> Iterator[tuple[slice, torch.Tensor]]:
         order = torch.sort(keep.to(torch.int8), dim=1, descending=True, stable=True).indices[:, :m]
         proposed = found.gather(1, order)
         valid = keep.gather(1, order)
-        yield rows, _filled(proposed, valid, own, len(X))
+        yield rows, _filled(proposed, valid, own, len(X)).to(X.device)
 
 
 def _filled(proposed: torch.Tensor, valid: torch.Tensor, own: torch.Tensor, n: int) -> torch.Tensor:
@@ -166,10 +178,13 @@ def _filled(proposed: torch.Tensor, valid: torch.Tensor, own: torch.Tensor, n: i
     return proposed
 
 
-def _distances(X: torch.Tensor, Y: torch.Tensor, metric: Metric) -> torch.Tensor:
-    def by(p: float) -> torch.Tensor:
-        return torch.cdist(X, Y, p=p, compute_mode="donot_use_mm_for_euclid_dist")
+def _lengths(differences: torch.Tensor, metric: Metric) -> torch.Tensor:
+    """Length of each difference `(s, m, d)`, `(s, m)`; works in their memory.
 
-    if metric == "combined":
-        return by(2.0).add_(by(1.0)).div_(2 * X.shape[-1])
-    return by(2.0 if metric == "euclidean" else 1.0)
+    For one row and its candidates faster than `torch.cdist`.
+    """
+    euclidean = 0.0 if metric == "manhattan" else torch.linalg.vector_norm(differences, dim=2)
+    if metric == "euclidean":
+        return euclidean
+    manhattan = differences.abs_().sum(dim=2)
+    return manhattan if metric == "manhattan" else manhattan.add_(euclidean).div_(2 * differences.shape[2])

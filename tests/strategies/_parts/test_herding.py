@@ -75,3 +75,23 @@ def test_lazy_steps_look_at_few_and_choose_the_same(many, monkeypatch):
         found.append(int(np.argmax([np.maximum(row - covered, 0).sum() for row in similar])))
         covered = np.maximum(covered, similar[found[-1]])
     assert picks.tolist() == found
+
+
+@pytest.mark.parametrize("held", [1, 3, 7, 400])
+def test_what_is_held_of_the_kernels_changes_nothing(held, monkeypatch):
+    rng = np.random.default_rng(2)
+    z = unit(rng, 400, 16)
+    expected = herd(Coverage(z, 0.5), np.zeros(400), np.ones(400), 30, np.random.default_rng(0))
+    monkeypatch.setattr(_herding, "_HELD", held * 8 * 400)
+    coverage = Coverage(z, 0.5)
+    made, kernel = [], Coverage.kernel
+    monkeypatch.setattr(Coverage, "kernel", lambda self, rows, sq: made.append(len(rows)) or kernel(self, rows, sq))
+    found = herd(coverage, np.zeros(400), np.ones(400), 30, np.random.default_rng(0))
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-12)
+    if held == 400:
+        assert sum(made) <= 400  # each row once
+    i = np.array([5, 2, 9])
+    before = coverage.added(i, np.zeros(400))
+    coverage.added(i, np.zeros(400))[:] = -1  # a fresh array: nothing that is held
+    np.testing.assert_array_equal(coverage.added(i, np.zeros(400)), before)
