@@ -129,7 +129,9 @@ class ActiveFT(QueryStrategy):
         if self.init == "random":
             start = rng.choice(len(features), size=n_instances, replace=False)
         else:
-            start, _ = kmeans_plus_plus(squared_norms(features), lambda i: features @ features[i], n_instances, rng)
+            # 1 or 0, so that rounding does not choose the first.
+            sq_norms = squared_norms(features).round()
+            start, _ = kmeans_plus_plus(sq_norms, lambda i: features @ features[i], n_instances, rng)
         chosen, scores = in_turn(features, self._optimise(features, features[start]))
         order = np.argsort(-scores, kind="stable")
         return chosen[order], scores[order]
