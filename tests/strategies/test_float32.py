@@ -95,7 +95,7 @@ def test_what_float32_cannot_square_is_worked_on_in_float64(strategy, scale, rea
     assert picks.tolist() == expected.tolist()
     given = {"X_training": labeled, "y_training": y}
     scores = ALFAMix().score_samples(scaled, pool, **given)
-    assert len(np.unique(scores)) > 1000
+    assert len(np.unique(scores)) > 500
     np.testing.assert_allclose(scores, ALFAMix().score_samples(scaled, pool.astype(float), **given), rtol=1e-9)
 
 
