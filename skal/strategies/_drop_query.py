@@ -55,6 +55,7 @@ class DropQuery(QueryStrategy):
     largest first.
 
     Time: O(`n_passes` n C d) for C classes, and the k-means. Memory: blocks, and a copy of the candidates' embeddings.
+    float32 embeddings are worked on as they are under a linear head.
 
     From a secondary description of the paper; no fidelity beyond the above is claimed.
 
