@@ -65,7 +65,7 @@ class ActiveFT(QueryStrategy):
     in which the sum holds k = c_i, too, and no gradient flows through the barred centroids. The centroids then take
     turns: each takes the most similar sample that is not taken yet. The score is that similarity, in [-1, 1], largest
     first. The gradient needs only weighted sums of the samples of each centroid. O(n B d) time for a step; memory: a
-    float64 copy of the embeddings and blocks.
+    copy of the embeddings, in float32 where they are, and blocks.
 
     Differences from the paper: the default start is spread, since a centroid rarely leaves a tight group that it shares
     with another: of twelve well separated groups, twelve picks hit 12 from a spread start and about 9 from a random
@@ -162,9 +162,7 @@ def in_turn(f: torch.Tensor, centroids: NDArray) -> tuple[NDArray[np.int64], NDA
     return chosen, scores.astype(np.float64)
 
 
-def printed_loss(
-    f: NDArray | torch.Tensor, theta: torch.Tensor, temperature: float, diversity: float
-) -> torch.Tensor:
+def printed_loss(f: NDArray | torch.Tensor, theta: torch.Tensor, temperature: float, diversity: float) -> torch.Tensor:
     """The paper's loss of unit-length features `(n, d)`, differentiable by centroids of any length `(B, d)`."""
     f, unit = shared_tensor(f), torch.nn.functional.normalize(theta, dim=1)
     sums = torch.zeros_like(unit)

@@ -74,7 +74,8 @@ class ALFAMix(ScoringStrategy):
     With a linear head the mixture's logits are the sample's plus ``c ||a_j - z|| / sqrt(d)`` times ``W g / ||g||``,
     whatever the anchor, so that the exact smallest c follows from the distances and W W^T: O(n C (C + d)) time. Only
     where features and anchors are equal, W g is corrected over these features, O(n C) for each such feature of an
-    anchor. Memory: O(n C) and blocks. Under any other head, and for ``alpha="optimised"``, each cap and anchor is
+    anchor. Memory: O(n C) and blocks; float32 embeddings are worked on as they are.
+    Under any other head, and for ``alpha="optimised"``, each cap and anchor is
     tried in turn on the samples that have not changed yet, and c is the first cap that succeeds; caps that
     `n_instances` does not need are not tried in a query.
 
@@ -163,9 +164,9 @@ class ALFAMix(ScoringStrategy):
         labeled, head = pool.labeled, pool.head
         anchors = class_means(labeled.embeddings, labeled.y_encoded, pool.logits.shape[1])  # type: ignore[union-attr]
         if self.alpha == "closed_form" and head.weight is not None:
-            z = pool.embeddings
-            z = z.astype(squares_dtype(z, anchors.astype(z.dtype)), copy=False)
-            caps = exact_caps(z, pool.logits, head.weight, anchors)
+            own = pool.embeddings
+            own = own.astype(squares_dtype(own, anchors.astype(own.dtype)), copy=False)
+            caps = exact_caps(own, pool.logits, head.weight, anchors)
             caps[caps > 1] = np.inf
             return caps
         z = torch.from_numpy(np.asarray(pool.embeddings, dtype=np.float64))
@@ -245,9 +246,7 @@ def exact_caps(embeddings: Any, logits: Any, weight: NDArray, anchors: NDArray) 
             speeds[j] = xp.max(xp.multiply(fixed, pace, out=fixed), axis=0) * distances[j]
         found.append(xp.stack([length, xp.max(speeds, axis=0)]))
     lengths, speeds = on_host(xp.concat(found, axis=1)).astype(np.float64)
-    return np.divide(
-        lengths * np.sqrt(embeddings.shape[1]), speeds, out=np.full(len(speeds), np.inf), where=speeds > 0
-    )
+    return np.divide(lengths * np.sqrt(embeddings.shape[1]), speeds, out=np.full(len(speeds), np.inf), where=speeds > 0)
 
 
 class _Rays:

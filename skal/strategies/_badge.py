@@ -45,7 +45,8 @@ class BADGE(QueryStrategy):
     time of picking, for the first its squared norm; the order is that of picking, and scores need not decrease.
 
     The (n, C d) array is never built, since ``<g_i, g_k> = <e_i, e_k> <z_i, z_k>``: a pick is two matrix-vector
-    products. O(n_instances n (C + d)) time, O(n C) memory beside float64 embeddings.
+    products. O(n_instances n (C + d)) time, O(n C) memory beside the embeddings. float32 embeddings are worked on as
+    they are, with sums in float64 (in float64 as a whole where float32 cannot hold the squares).
 
     From the authors' code, where the paper names k-means++ only: the first pick by norm, and no bias in the gradient.
     Ours: where all that is left equals something picked, the rest is drawn uniformly, so that no sample comes twice.
@@ -78,8 +79,8 @@ class BADGE(QueryStrategy):
         pool.linear_head  # noqa: B018
         errors, z = pseudo_label_errors(pool.logits)[0], pool.embeddings
         for dtype in (working_dtype(z), np.float64):
-            factors = [shared_tensor(factor.astype(dtype, copy=False)) for factor in (errors, z)]
-            sq_norms = squared_norms(factors[0]) * squared_norms(factors[1])
+            e, f = (shared_tensor(factor.astype(dtype, copy=False)) for factor in (errors, z))
+            sq_norms = squared_norms(e) * squared_norms(f)
             if _LEAST < float(sq_norms.max()) < _MOST:
                 # Else they are held by float64 alone.
                 break
@@ -88,7 +89,7 @@ class BADGE(QueryStrategy):
                 "BADGE squares embeddings, which must be below 1e150. Got larger ones: scale the samples, by "
                 "StandardScaler for example."
             )
-        return spread_gradients(*factors, sq_norms, n_instances, rng)
+        return spread_gradients(e, f, sq_norms, n_instances, rng)
 
 
 def spread_gradients(

@@ -90,7 +90,7 @@ class DM2(ScoringStrategy):
 
     Time: a second pass of the model over the pool, and O(n^2 d) in matrix products plus O(n n_candidates d) for the
     neighbours. Memory: the embeddings of unit length and a float32 copy of them, O(n k), and blocks of 64 MB; mixtures
-    are made and scored 32 MB at a time.
+    are made and scored 32 MB at a time. float32 embeddings are worked on as they are.
 
     References
     ----------

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..base import Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
+from ..rows import working_dtype
 from ..utils._arrays import blocks, l2_normalize
 from ..utils._clustering import fit_kmeans, nearest_of_clusters
 
@@ -54,6 +55,7 @@ class DropQuery(QueryStrategy):
     largest first.
 
     Time: O(`n_passes` n C d) for C classes, and the k-means. Memory: blocks, and a copy of the candidates' embeddings.
+    float32 embeddings are worked on as they are under a linear head.
 
     From a secondary description of the paper; no fidelity beyond the above is claimed.
 
@@ -103,7 +105,7 @@ class DropQuery(QueryStrategy):
                 break
         chosen = candidates
         if len(candidates) > n_instances:
-            z = l2_normalize(np.asarray(pool.embeddings[candidates], dtype=np.float64))
+            z = l2_normalize(pool.embeddings[candidates])
             labels, centers = fit_kmeans(
                 z, n_instances, rng, batch_size=_BATCH if n_instances > _MANY_CLUSTERS else None
             )
@@ -120,8 +122,10 @@ class DropQuery(QueryStrategy):
         """In how many passes the predicted class of each sample is another, `(n,)`."""
         predicted, head = pool.logits.argmax(axis=1), pool.head
         counts = np.zeros(len(pool), dtype=np.int64)
+        # Other heads than linear ones take float64.
+        dtype = working_dtype(pool.embeddings) if head.is_linear else np.float64
         for rows in blocks(len(pool), _ROWS):
-            z = np.asarray(pool.embeddings[rows], dtype=np.float64) / (1 - self.dropout)
+            z = pool.embeddings[rows].astype(dtype, copy=False) / (1 - self.dropout)
             for _ in range(self.n_passes):
                 is_kept = rng.random(z.shape, dtype=np.float32) >= self.dropout
                 with torch.no_grad():

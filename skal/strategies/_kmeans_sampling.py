@@ -33,7 +33,8 @@ class KMeansSampling(QueryStrategy):
     comes ``argmin_i ||z_i - c_k||``. The score is minus the distance from the own cluster's centre, largest first.
     Where there are fewer distinct samples than clusters, the rest of the batch is drawn at random.
 
-    O(n k d) time for each iteration of k-means and one copy of the embeddings.
+    O(n k d) time for each iteration of k-means, O(n k d log k) for its first centres, and one copy of the embeddings,
+    in float32 where they are.
 
     No paper of its own: the "K-Means" baseline of batch active learning, as in the reference. The labelled samples
     are not looked at.

@@ -51,7 +51,8 @@ class TypiClust(QueryStrategy):
 
     with the K nearest of the cluster's samples that are neither labelled nor picked. The order is that of picking;
     scores of different clusters need not decrease. A cluster's only sample has typicality 0. Neighbours are searched
-    in blocks: O(sum over the clusters looked at of size^2 d) time after k-means, and two copies of the embeddings.
+    in blocks: O(sum over the clusters looked at of size^2 d) time after k-means, which takes most of it, and two copies
+    of the embeddings. float32 embeddings are worked on as they are.
 
     From the authors' code: normalisation, 1e-5 added to the mean distance, K at most half of the cluster. Theirs
     averages squared distances; this is the paper's formula. Ours: clusters are ranked again after each pick, and

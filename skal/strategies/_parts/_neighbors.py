@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -183,8 +183,9 @@ def _lengths(differences: torch.Tensor, metric: Metric) -> torch.Tensor:
 
     For one row and its candidates faster than `torch.cdist`.
     """
-    euclidean = 0.0 if metric == "manhattan" else torch.linalg.vector_norm(differences, dim=2)
+    if metric == "manhattan":
+        return differences.abs_().sum(dim=2)
+    euclidean = torch.linalg.vector_norm(differences, dim=2)
     if metric == "euclidean":
         return euclidean
-    manhattan = differences.abs_().sum(dim=2)
-    return manhattan if metric == "manhattan" else manhattan.add_(euclidean).div_(2 * differences.shape[2])
+    return euclidean.add_(differences.abs_().sum(dim=2)).div_(2 * differences.shape[2])

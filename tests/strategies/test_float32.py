@@ -1,0 +1,115 @@
+"""float32 embeddings are worked on as they are: on real features the picks are those of the same values in float64."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.datasets import load_digits
+from sklearn.neural_network import MLPClassifier
+
+from skal.pool import view_pool
+from skal.strategies import BADGE, DM2, ActiveFT, ALFAMix, DropQuery, KMeansSampling, TypiClust
+from skal.strategies._alfa_mix import exact_caps
+from skal.utils._arrays import class_means, l2_normalize, squares_dtype
+
+
+class Head:
+    """The last layer of a network on its embeddings, which it is given in the dtype under test."""
+
+    classes_ = np.arange(10)
+
+    def __init__(self, weight, bias):
+        self.coef_, self.intercept_ = weight, bias
+
+    def logits(self, X):
+        return X.astype(float) @ self.coef_.T + self.intercept_
+
+    def predict_proba(self, X):
+        return softmax(self.logits(X), axis=1)
+
+
+@pytest.fixture(scope="module")
+def real():
+    """A head, the pool's embeddings in float32, and the labelled ones with their labels."""
+    X, y = load_digits(return_X_y=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net = MLPClassifier((96,), max_iter=60, random_state=0).fit(X[:150] / 16, y[:150])
+    z = view_pool(net, X / 16).embeddings.astype(np.float32)
+    return Head(net.coefs_[-1].T, net.intercepts_[-1]), z[150:], z[:150], y[:150]
+
+
+def selected(strategy, head, pool, labeled, y, dtype):
+    return strategy.select(head, pool.astype(dtype), 40, X_training=labeled.astype(dtype), y_training=y)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        BADGE(random_state=0),
+        DM2(random_state=0),
+        DropQuery(random_state=0),
+        KMeansSampling(random_state=0),
+        TypiClust(random_state=0),
+        TypiClust(max_clusters=40, random_state=0),
+        ActiveFT(max_iter=60, random_state=0),
+        ActiveFT(max_iter=60, loss="printed", init="random", random_state=0),
+    ],
+    ids=repr,
+)
+def test_picks_are_those_of_float64(strategy, real):
+    (picks, scores), (expected, their_scores) = (selected(strategy, *real, dtype) for dtype in (np.float32, np.float64))
+    assert picks.tolist() == expected.tolist()
+    np.testing.assert_allclose(scores, their_scores, rtol=1e-5, atol=1e-5)
+
+
+def test_alfa_mix_up_to_clusters_of_two(real):
+    """Both samples of such a cluster are equally near to its centre, and 62 candidates in 40 clusters make many."""
+    head, pool, labeled, y = real
+    anchors = class_means(labeled, y, 10)
+    caps, expected = (
+        exact_caps(pool.astype(dtype), head.logits(pool), head.coef_, anchors) for dtype in (np.float32, np.float64)
+    )
+    np.testing.assert_allclose(caps, expected, rtol=1e-5)
+    picks = [set(selected(ALFAMix(random_state=0), *real, dtype)[0].tolist()) for dtype in (np.float32, np.float64)]
+    assert len(picks[0] & picks[1]) >= 32
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-14, 1e16])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        BADGE(random_state=0),
+        TypiClust(max_clusters=40, normalize=False, random_state=0),
+        TypiClust(max_clusters=40, random_state=0),
+    ],
+    ids=repr,
+)
+def test_what_float32_cannot_square_is_worked_on_in_float64(strategy, scale, real):
+    head, pool, labeled, y = real
+    pool, labeled = pool * np.float32(scale), labeled * np.float32(scale)
+    scaled = Head(head.coef_ / scale, head.intercept_)
+    picks, expected = (selected(strategy, scaled, pool, labeled, y, dtype)[0] for dtype in (np.float32, np.float64))
+    assert picks.tolist() == expected.tolist()
+    given = {"X_training": labeled, "y_training": y}
+    scores = ALFAMix().score_samples(scaled, pool, **given)
+    assert len(np.unique(scores)) > 500
+    np.testing.assert_allclose(scores, ALFAMix().score_samples(scaled, pool.astype(float), **given), rtol=1e-9)
+
+
+def test_the_dtype_of_squares():
+    X = np.ones((3, 4), dtype=np.float32)
+    assert squares_dtype(X) is np.float32
+    assert squares_dtype(X, X.astype(np.float64)) is np.float64
+    for scale in (1e-11, 1e16):
+        assert squares_dtype(X, X * np.float32(scale)) is np.float64
+    assert squares_dtype(X * np.float32(1e25)) is np.float64  # its squares are infinite, which no warning says
+
+
+def test_long_rows_of_float32_are_normalised():
+    X = np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)
+    unit = l2_normalize(X * np.float32(1e30))
+    assert unit.dtype == np.float32
+    np.testing.assert_allclose(unit, l2_normalize(X), rtol=1e-6)
