@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["first_output", "kept_modes", "put_back_in_child", "resolve_device", "torch_rng"]
+__all__ = ["CHUNK", "first_output", "inference", "kept_modes", "put_back_in_child", "resolve_device", "torch_rng"]
 
 
+# Bytes of results that an accelerator keeps before they are copied to the host.
+CHUNK = 64 << 20
 # Torch's generators belong to the process: two threads that fork them would restore each other's state.
 _RNG_LOCK = threading.RLock()
 # What the thread that holds the lock has changed: its number, and how that is put back, the first change first.
@@ -102,3 +104,16 @@ def kept_modes(*modules: Any) -> Iterator[None]:
     finally:
         for part, training in modes.items():
             part.training = training
+
+
+@contextmanager
+def inference(*modules: Any) -> Iterator[None]:
+    """torch's inference mode; what the modules keep of it for later (masks, tables of angles) is fit for training."""
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for part in {part for module in modules if isinstance(module, nn.Module) for part in module.modules()}:
+            for name, value in [*vars(part).items(), *part.named_buffers(recurse=False)]:
+                if isinstance(value, torch.Tensor) and value.is_inference():
+                    setattr(part, name, value.clone())
