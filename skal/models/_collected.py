@@ -14,8 +14,8 @@ __all__ = ["Collected"]
 class Collected:
     """The rows of one output of a pass over `n` samples.
 
-    From an accelerator they are copied in pieces of some `CHUNK` bytes, since each copy waits for all that is under way;
-    or not at all, where all of them together take at most `room` bytes there.
+    From an accelerator they are copied in pieces of some `CHUNK` bytes, since each copy waits for all that is under
+    way; or not at all, where all of them together take at most `room` bytes there.
 
     Attributes
     ----------
@@ -55,12 +55,10 @@ class Collected:
         row_bytes = max(1, dtype.itemsize * rows[0].numel())
         is_on_host = rows.device.type == "cpu"
         stays = is_on_host or self._n * row_bytes <= self._room
-        # One tensor of all: small ones that outlive their batch would keep the large ones of the heap apart. One that is
-        # good for training, too, whatever the mode of the pass.
+        # One tensor of all: small ones that outlive their batch would keep the large ones of the heap apart. It is good
+        # for training, too, whatever the mode of the pass.
         with torch.inference_mode(False):
-            self.values = torch.empty(
-                (self._n, *rows.shape[1:]), dtype=dtype, device=rows.device if stays else "cpu"
-            )
+            self.values = torch.empty((self._n, *rows.shape[1:]), dtype=dtype, device=rows.device if stays else "cpu")
             if not stays:
                 n_rows = min(self._n, max(1, CHUNK // row_bytes))
                 self._waiting = torch.empty((n_rows, *rows.shape[1:]), dtype=dtype, device=rows.device)

@@ -107,9 +107,18 @@ class SkorchModel(Model):
         return getattr(self.estimator, "n_outputs_", None)
 
     def outputs(self, X: Any, want: Collection[str]) -> Outputs:
-        found = net_outputs(self.estimator, X, want, strict=True)
+        return Outputs(**{member: values.numpy() for member, values in self.tensors(X, want, 0).items()})
+
+    def accelerator(self) -> torch.device | None:
+        if not self.is_fitted():
+            return None
+        device = next((parameter.device for parameter in plain_module(self.estimator).parameters()), None)
+        return None if device is None or device.type == "cpu" else device
+
+    def tensors(self, X: Any, want: Collection[str], room: int) -> dict[str, torch.Tensor]:
+        found = net_tensors(self.estimator, X, want, strict=True, room=room)
         for member in ("logits", "embeddings"):
-            if member in want and getattr(found, member) is None:
+            if member in want and member not in found:
                 raise self.lacks(member)
         return found
 
@@ -312,9 +321,7 @@ def net_tensors(
     return found or {}
 
 
-def _through_head(
-    net: Any, X: Any, module: nn.Module, wanted: set[str], room: int
-) -> dict[str, torch.Tensor] | None:
+def _through_head(net: Any, X: Any, module: nn.Module, wanted: set[str], room: int) -> dict[str, torch.Tensor] | None:
     """What is wanted, by the head that is given, or that an earlier run showed, or that this one shows; None where none
     is the head."""
     # torch.compile does not heed hooks set after it.

@@ -115,8 +115,8 @@ def backbone_features(
     """Features of all rows, in order; the backbone sees only rows whose features are not stored.
 
     With `block`, the backbone always sees exactly that many rows (the last ones repeated): matrix products
-    round differently for different batch sizes, and a result must not depend on what happens to be stored. `keyed` gives
-    what the keys of a batch are made of. From an accelerator features come in pieces of some `CHUNK` bytes.
+    round differently for different batch sizes, and a result must not depend on what happens to be stored.
+    `keyed` gives what the keys of a batch are made of. From an accelerator features come in pieces of `CHUNK` bytes.
     """
     runs, found, since = _Runs(backbone, block), False, STORE.clock
     # Of each row its key, where there is a store: without one, nothing needs a key.

@@ -133,7 +133,7 @@ class NetPlumbing(RepeatableClassifier):
         return PackedData(samples, key, X, y=labels, codes=y, weight=weight)
 
     def _prepared(self, X: Any) -> Any:
-        """`X` as tensors (sharing memory) that `infer` casts; cast now where a user's own dataset class may want that."""
+        """`X` as tensors (sharing memory) that `infer` casts; for a user's own dataset class, cast now."""
         return detached(net_input(X, self.module_)) if self.dataset is not SkorchDataset else uncast(X, self.module_)
 
     def _features(self, X: Any) -> torch.Tensor:
@@ -201,7 +201,7 @@ class NetPlumbing(RepeatableClassifier):
         return output.float() if is_half else output
 
     def _settle_modes(self, training: bool) -> None:
-        """Put all parts into train or eval mode, where one is not in it: setting it is slow, and done for each batch."""
+        """Put all parts into train or eval mode, where one is not in it; setting it is slow."""
         modules = (part for part in net_parts(self) if isinstance(part, nn.Module))
         if any(part.training is not training for module in modules for part in module.modules()):
             set_training(self, training)

@@ -12,7 +12,16 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["CHUNK", "first_output", "inference", "kept_modes", "put_back_in_child", "resolve_device", "torch_rng"]
+__all__ = [
+    "CHUNK",
+    "first_output",
+    "inference",
+    "kept_modes",
+    "put_back_in_child",
+    "resolve_device",
+    "room_on",
+    "torch_rng",
+]
 
 
 # Bytes of results that an accelerator keeps before they are copied to the host.
@@ -28,6 +37,11 @@ def resolve_device(device: Any) -> Any:
     if isinstance(device, str) and device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
+
+
+def room_on(device: torch.device) -> int:
+    """Bytes that results may take of a device: a quarter of what a CUDA device has free, 1 GiB of others."""
+    return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 1 << 30
 
 
 @contextmanager
