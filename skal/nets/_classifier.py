@@ -314,7 +314,9 @@ class DeepClassifier(NetPlumbing):
                 raise ValueError(
                     f"sample_weight needs a criterion with a `reduction`. {type(self.criterion_).__name__} has none."
                 )
-            data = X if isinstance(X, Dataset) else self._cast(X)
+            # Floats are cast once for all epochs; images of bytes stay so, and are cast batch by batch.
+            is_bytes = getattr(X, "dtype", None) in (np.uint8, torch.uint8)
+            data = X if isinstance(X, Dataset) or is_bytes else self._cast(X)
             check_finite(data)
             self._remember_shape(X)
             self.training_ = (y, weight)

@@ -201,10 +201,12 @@ class NetPlumbing(RepeatableClassifier):
         return output.float() if is_half else output
 
     def _settle_modes(self, training: bool) -> None:
-        """Put all parts into train or eval mode, where one is not in it; setting it is slow."""
+        """Put all parts into train or eval mode, where one is not in it, or has its own way to be; that is slow."""
         modules = (part for part in net_parts(self) if isinstance(part, nn.Module))
-        if any(part.training is not training for module in modules for part in module.modules()):
-            set_training(self, training)
+        for part in (part for module in modules for part in module.modules()):
+            if part.training is not training or getattr(part.train, "__func__", None) is not nn.Module.train:
+                set_training(self, training)
+                return
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Any:
         """Outputs of the module for one batch, in eval mode unless `training`."""
