@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skorch.dataset import Dataset as SkorchDataset
 from skorch.utils import to_tensor
 from torch import nn
-from torch.utils.data import Dataset, Subset, default_collate
+from torch.utils.data import Dataset, RandomSampler, Sampler, Subset, default_collate
 
 from ..rows import net_input
 from ..utils._arrays import blocks
@@ -24,6 +24,7 @@ __all__ = [
     "BatchReader",
     "BatchesInOrder",
     "PackedData",
+    "ShuffledBatches",
     "as_tensor",
     "batch_reader",
     "collate_samples",
@@ -89,8 +90,8 @@ class BatchReader(Dataset):
     def __len__(self) -> int:
         return len(self.data) if self.places is None else len(self.places)
 
-    def __getitems__(self, rows: list[int]) -> _Batch:
-        return self._read(torch.tensor(rows if self.places is None else self.places[rows]))
+    def __getitems__(self, rows: list[int] | torch.Tensor) -> _Batch:
+        return self._read(torch.as_tensor(rows if self.places is None else self.places[np.asarray(rows)]))
 
     def between(self, rows: slice) -> _Batch:
         """The consecutive rows of a slice with both ends."""
@@ -124,6 +125,19 @@ class BatchesInOrder:
 
     def __iter__(self) -> Iterator[list[Any]]:
         return (list(self.dataset.between(rows)) for rows in blocks(len(self.dataset), self.batch_size))
+
+
+class ShuffledBatches(Sampler[torch.Tensor]):
+    """The batches that a DataLoader with shuffle=True makes of a `BatchReader`, as tensors of positions."""
+
+    def __init__(self, dataset: BatchReader, batch_size: int) -> None:
+        self._rows, self._batch_size = RandomSampler(dataset), batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._rows) // self._batch_size)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        yield from torch.tensor(list(self._rows)).split(self._batch_size)
 
 
 def batch_reader(data: Any) -> Any:
