@@ -23,7 +23,7 @@ from ..rows import feature_shape, is_finite, net_input
 from ..utils._compat import BatchNorm, net_parts, plain_module, set_training
 from ..utils._torch import first_output, inference, kept_modes, torch_rng
 from ..utils._validation import shown
-from ._backbone import build_module, check_images
+from ._backbone import build_module, built_once, check_images
 from ._data import FEATURES, INPUT, WEIGHT, PackedData, detached, entered, in_channels_last, is_packed, uncast
 from ._features import backbone_features, fingerprint, parse_bytes
 from ._labels import sorted_labels
@@ -59,7 +59,8 @@ class NetPlumbing(RepeatableClassifier):
             labels = sorted_labels(self.classes, "classes")
         elif labels is None:
             labels = self.__dict__.get("classes_inferred_")
-        module = build_module(
+        is_named = isinstance(self.module, str) and self.freeze == "backbone"
+        module = (built_once if is_named else build_module)(
             self.module,
             weights=self.weights,
             n_outputs=None if labels is None else len(labels),
