@@ -7,6 +7,7 @@ import difflib
 import os
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -17,6 +18,8 @@ from ._labels import outputs_parameter
 from ._params import made
 
 __all__ = [
+    "ORIGINS",
+    "Origin",
     "build_module",
     "built_once",
     "channels_of",
@@ -30,8 +33,16 @@ __all__ = [
 
 OWNER = "DeepClassifier"  # whose parameters they are, in messages
 
+
+class Origin:
+    """What several modules are copies of; of the first whose weights were hashed, their checksums and the digest."""
+
+    hashed: tuple[Any, bytes] | None = None
+
+
 # The torchvision model that `built_once` has made last, by all that it depends on, and torch's generator behind it.
-_BUILT: dict[tuple[Any, ...], tuple[nn.Module, torch.Tensor]] = {}
+_BUILT: dict[tuple[Any, ...], tuple[nn.Module, torch.Tensor, Origin]] = {}
+ORIGINS: WeakKeyDictionary[nn.Module, Origin] = WeakKeyDictionary()
 # Bytes of weights above which it is made anew each time.
 _LARGEST = 512 << 20
 
@@ -89,13 +100,15 @@ def built_once(
            torch.get_rng_state().numpy().tobytes())  # fmt: skip
     is_plain = all(isinstance(value, (bool, int, float, str, type(None))) for value in kwargs.values())
     if is_plain and key in _BUILT:
-        built, state = _BUILT[key]
+        built, state, origin = _BUILT[key]
         torch.set_rng_state(state)
-        return copy.deepcopy(built)
+        built = copy.deepcopy(built)
+        ORIGINS[built] = origin
+        return built
     built = build_module(module, weights=weights, n_outputs=n_outputs, head=head, kwargs=kwargs, owner=owner)
     if is_plain and sum(tensor.nbytes for tensor in built.state_dict().values()) <= _LARGEST:
         _BUILT.clear()
-        _BUILT[key] = copy.deepcopy(built), torch.get_rng_state()
+        _BUILT[key] = copy.deepcopy(built), torch.get_rng_state(), ORIGINS.setdefault(built, Origin())
     return built
 
 

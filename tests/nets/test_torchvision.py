@@ -1,5 +1,6 @@
 """Networks by name, with heads that fit, and weights from files."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from skal.nets import DeepClassifier
 from skal.nets._backbone import _BUILT, build_module
-from skal.nets._features import STORE
+from skal.nets._features import STORE, fingerprint
 
 DATA = Path(os.environ.get("SKAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 RNG = np.random.default_rng(0)
@@ -204,6 +205,10 @@ def test_real_frozen_backbone():
     assert sizes == [] and np.array_equal(again.embed(X), net.embed(X))
 
 
+def built_again(net):
+    return clone(net).set_params(max_epochs=0, classes=["a", "b", "c"]).initialize().module_
+
+
 class TestBuiltOnce:
     """A frozen backbone by name is made once; what it is copied to is what it would be if it were made anew."""
 
@@ -240,6 +245,25 @@ class TestBuiltOnce:
         _BUILT.clear()
         np.testing.assert_array_equal(clone(net).fit(IMAGES, NAMES).predict_proba(IMAGES), proba)
         assert n_built() == 2
+
+    def test_copies_are_hashed_once_unless_they_change(self, monkeypatch):
+        made, blake2b = [], hashlib.blake2b
+
+        def hashed(**settings):
+            made.append(settings)
+            return blake2b(**settings)
+
+        net = make("squeezenet1_1", freeze="backbone").fit(IMAGES, NAMES)
+        module, name = net.module_, net.head_name_
+        digest = fingerprint(module, name)
+        twin = clone(net).fit(IMAGES, NAMES).module_
+        monkeypatch.setattr("skal.nets._features.hashlib.blake2b", hashed)
+        third = built_again(net)
+        assert fingerprint(third, name) == fingerprint(twin, name) == digest
+        assert len(made) == 2, "each time that of the structure, and none of the weights"
+        changed = built_again(net)
+        changed.features[0].weight.data[0, 0, 0, 0] += 1
+        assert fingerprint(changed, name) != digest and len(made) == 4
 
     @pytest.mark.parametrize(
         "other", [{"random_state": 1}, {"module__dropout": 0.1}, {"classes": ["a", "b", "c", "d"]}, {"freeze": None}]
