@@ -84,8 +84,8 @@ class BatchReader(Dataset):
         self.data, self.places = data, places
         self._codes = self._weight = None
         if isinstance(data, PackedData):
-            self._codes = None if data.codes is None else torch.as_tensor(np.asarray(data.codes))
-            self._weight = None if data.weight is None else torch.as_tensor(np.asarray(data.weight))
+            self._codes = None if data.codes is None else as_tensor(np.ascontiguousarray(data.codes))
+            self._weight = None if data.weight is None else as_tensor(np.ascontiguousarray(data.weight))
 
     def __len__(self) -> int:
         return len(self.data) if self.places is None else len(self.places)
@@ -103,8 +103,9 @@ class BatchReader(Dataset):
             return _Batch((_taken(self.data.X, rows), torch.zeros(n, 1)))
         packed = {self.data.key: _taken(self.data.samples.X, rows)}
         if self._weight is not None:
-            packed[WEIGHT] = self._weight[rows]
-        return _Batch((packed, torch.zeros(n, dtype=torch.int64) if self._codes is None else self._codes[rows]))
+            packed[WEIGHT] = _taken(self._weight, rows)
+        codes = torch.zeros(n, dtype=torch.int64) if self._codes is None else _taken(self._codes, rows)
+        return _Batch((packed, codes))
 
 
 def _taken(X: Any, rows: torch.Tensor | slice) -> Any:
