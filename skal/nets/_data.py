@@ -128,7 +128,7 @@ class BatchesInOrder:
         return (list(self.dataset.between(rows)) for rows in blocks(len(self.dataset), self.batch_size))
 
 
-class ShuffledBatches(Sampler[torch.Tensor]):
+class ShuffledBatches(Sampler[Any]):
     """The batches that a DataLoader with shuffle=True makes of a `BatchReader`, as tensors of positions."""
 
     def __init__(self, dataset: BatchReader, batch_size: int) -> None:
@@ -137,7 +137,7 @@ class ShuffledBatches(Sampler[torch.Tensor]):
     def __len__(self) -> int:
         return -(-len(self._rows) // self._batch_size)
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
+    def __iter__(self) -> Iterator[Any]:
         yield from torch.tensor(list(self._rows)).split(self._batch_size)
 
 
