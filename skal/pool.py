@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context
 
 from .exceptions import ModelNotFittedError, PoolCapabilityError
-from .models import Head, Model, Outputs, Unwrapped, checked_proba, clone_samples, is_detector, one_class_proba
+from .models import Head, Kept, Model, Outputs, Unwrapped, checked_proba, clone_samples, is_detector, one_class_proba
 from .rows import (
     block_rows,
     check_finite,
@@ -29,18 +28,15 @@ from .rows import (
     take_rows,
 )
 from .utils._compat import BaseCommittee, BaseLearner
-from .utils._memory import Memory
+from .utils._memory import Memory, memory_of
 from .utils._random import make_generator
-from .utils._validation import kind_of
+from .utils._validation import kind_of, shown
 
 __all__ = ["Memory", "PoolView", "view_pool"]
 
 _OUTPUTS = ("proba", "logits", "embeddings")
 # Bytes of an output that is kept in memory.
 _LIMIT = 4 << 30
-
-# Memories of learners that have none of their own, such as modAL's.
-_MEMORIES: WeakKeyDictionary[Any, Memory] = WeakKeyDictionary()
 
 
 @dataclass
@@ -143,7 +139,7 @@ class PoolView:
         self.n_rounds: int | None = getattr(classifier, "n_rounds", None)
         self._n = n_rows(X)
         self._wishes = _Wishes()
-        self._found: dict[str, NDArray] = {}
+        self._found = Kept()
         self._parent: PoolView | None = None
         self._whole: PoolView | None = None
         self._must_be_finite = False
@@ -192,9 +188,8 @@ class PoolView:
         own = getattr(self.classifier, "memory", None)
         if isinstance(own, Memory):
             return own
-        if not isinstance(self.classifier, (BaseLearner, BaseCommittee)):
-            return Memory(keeps=False)
-        return _MEMORIES.setdefault(self.classifier, Memory())
+        is_learner = isinstance(self.classifier, (BaseLearner, BaseCommittee))
+        return memory_of(self.classifier) if is_learner else Memory(keeps=False)
 
     # -- the data ----------------------------------------------------------------------------------------------
 
@@ -212,43 +207,90 @@ class PoolView:
     @property
     def proba(self) -> NDArray:
         """Class probabilities `(n, n_classes)`."""
-        return self._found["proba"] if "proba" in self._found else self._output("proba")
+        return self._outputs("proba").on_host("proba")
 
     @property
     def logits(self) -> NDArray:
         """Logits `(n, n_classes)`."""
-        return self._found["logits"] if "logits" in self._found else self._output("logits")
+        return self._outputs("logits").on_host("logits")
 
     @property
     def embeddings(self) -> NDArray:
         """Embeddings `(n, d)`."""
-        return self._found["embeddings"] if "embeddings" in self._found else self._output("embeddings")
+        return self._outputs("embeddings").on_host("embeddings")
 
-    def _output(self, member: str) -> NDArray:
+    def on_device(self, member: str) -> Any:
+        """`proba`, `logits` or `embeddings` as a tensor where the model lives, for work that is to be done there.
+
+        Parameters
+        ----------
+        member : {"proba", "logits", "embeddings"}
+
+        Returns
+        -------
+        torch.Tensor or ndarray
+            The numbers of the member of that name. A tensor on the model's accelerator, where it lives on one (see
+            `skal.models.Model.accelerator`), and where the outputs of a pass take at most a quarter of the memory that
+            a CUDA device has free, or 1 GiB of another. Else the array.
+
+        Raises
+        ------
+        ValueError
+            `member` is none of the three.
+        PoolCapabilityError
+            The classifier does not supply it.
+
+        Notes
+        -----
+        What a pass finds on the accelerator stays there, and is copied to the host once, if the array is asked for. A
+        `part` takes its rows there. The outputs of a large pool, found block by block, and what workers find, are
+        collected on the host, and copied to the accelerator once.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from skal.pool import view_pool
+        >>> X, y = load_iris(return_X_y=True)
+        >>> pool = view_pool(LogisticRegression(max_iter=200).fit(X, y), X)
+        >>> pool.on_device("proba") is pool.proba  # on the CPU
+        True
+        """
+        if member not in _OUTPUTS:
+            raise ValueError(
+                f"The 'member' parameter of on_device must be one of {_OUTPUTS}. Got {shown(member)} instead."
+            )
+        return self._outputs(member).on_device(member, self.model.accelerator())
+
+    def _outputs(self, member: str) -> Kept:
+        """What is known, `member` included."""
         if member not in self._found:
             want = {member, *self._wishes.members}
             if not self._wishes.are_declared and self.model.joint:
                 # What costs no further pass may come along, if it is there.
                 try:
                     self._find({*_OUTPUTS})
-                    return self._found[member]
+                    return self._found
                 except PoolCapabilityError:
                     want = {member}
             self._find(want - self._found.keys())
-        return self._found[member]
+        return self._found
 
     def _find(self, want: set[str]) -> None:
         """One pass for `want`, whose answers are kept; of a large pool in blocks."""
         if not self.is_large:
-            self._found |= self._answers(want).given()
+            if self.model.accelerator() is None:
+                self._found.update(self._answers(want).given())
+            else:
+                self._found.update(self._pass(self.X_transformed, want, self.model.answers_there))
             return
         is_array = isinstance(self.X, np.ndarray) and self.X.dtype in (np.float32, np.float64)
         if "embeddings" in want and self.model.embeds_input and is_array and not self._unwrapped.transformers:
             # They are there already.
-            self._found |= self._answers({"embeddings"}).given()
+            self._found.update(self._answers({"embeddings"}).given())
             want = want - {"embeddings"}
         if want:
-            self._found |= gather(self.map_blocks(partial(_found_in, want)), len(self), self.memory_limit)
+            self._found.update(gather(self.map_blocks(partial(_found_in, want)), len(self), self.memory_limit))
 
     def _answers(self, want: set[str]) -> Outputs:
         X = self.X_transformed
@@ -256,10 +298,10 @@ class PoolView:
         with config_context(**({"assume_finite": True} if self._must_be_finite else {})):
             return self._pass(X, want)
 
-    def _pass(self, X: Any, want: set[str]) -> Outputs:
+    def _pass(self, X: Any, want: set[str], ask: Callable[..., Any] | None = None) -> Any:
         try:
             with read_by(X, self.model_name):
-                return self.model.answers(X, want)
+                return (ask or self.model.answers)(X, want)
         except PoolCapabilityError as error:
             raise self._in_the_name_of(error) from None
 
@@ -370,7 +412,7 @@ class PoolView:
         for name in ("X_transformed", "box_proba", "labeled", "memory", "_one_class"):
             view.__dict__.pop(name, None)
         view.X = view.y = view._X_training = view._y_training = view._parent = view._whole = None
-        view.classifier, view._found = self._unwrapped.final, {}
+        view.classifier, view._found = self._unwrapped.final, Kept()
         return view
 
     @cached_property
@@ -389,7 +431,7 @@ class PoolView:
         """The head, from embeddings to logits."""
         if "logits" not in self._found:
             # The pass shows that what is found is the model's head.
-            self._output("logits")
+            self._outputs("logits")
         head = self._ask("head", None, self.model.head)
         if not isinstance(head, Head):
             raise TypeError(
@@ -415,10 +457,8 @@ class PoolView:
                 return np.unique(one_column(self._y_training))
             except TypeError:  # of numbers beside text
                 raise ValueError("The labelled data must have labels of one kind, text or numbers. Got both.") from None
-        known = [
-            self._output(member) for member in _OUTPUTS[:2] if member in self._found or member in self._wishes.members
-        ]
-        n_columns = known[0].shape[1] if known else self.model.n_columns()
+        known = [name for name in _OUTPUTS[:2] if name in self._found or name in self._wishes.members]
+        n_columns = self._outputs(known[0])[known[0]].shape[1] if known else self.model.n_columns()
         if n_columns is None:
             first = self._unwrapped.transform(take_rows(self.X, np.arange(1)))
             n_columns = np.asarray(self._pass(first, {"proba"}).proba).shape[1]
@@ -434,7 +474,7 @@ class PoolView:
             view.__dict__.pop(name, None)
         # One set of what is wanted: what is wanted later is wanted of both.
         view.X, view.y, view._n = self._X_training, self._y_training, self.n_labeled
-        view._found, view._parent, view._whole = {}, self, None
+        view._found, view._parent, view._whole = Kept(), self, None
         view.block_size, view._must_be_finite = None, False
         return view
 
@@ -466,15 +506,7 @@ class PoolView:
     @cached_property
     def y_encoded(self) -> NDArray[np.int64]:
         """Column of `proba` for each label in `y`, `(n,)` int64; only on `labeled`."""
-        y = one_column(self.y)
-        column = {label: i for i, label in enumerate(self.classes.tolist())}
-        unknown = sorted({label for label in y.tolist() if label not in column}, key=str)
-        if unknown:
-            raise ValueError(
-                f"The labelled data holds labels that {self.model_name} has no output for: {unknown[:5]}. "
-                f"Its classes are {self.classes.tolist()[:10]}."
-            )
-        return np.fromiter((column[label] for label in y.tolist()), dtype=np.int64, count=len(y))
+        return self.model.columns_of(self.y, self.classes)
 
     def predict_proba(self, X: Any) -> NDArray:
         """Class probabilities of new raw inputs, through the whole pipeline, `(n, n_classes)`."""
@@ -526,7 +558,7 @@ class PoolView:
         for name in ("X_transformed", "box_proba", "_rows_of_a_block"):
             view.__dict__.pop(name, None)
         view.X, view._n, view._whole = X, n, self.whole
-        view._found = {name: value[idx] for name, value in self._found.items()}
+        view._found = self._found.rows(idx)
         # What is wanted of a part is not wanted of the whole.
         view._wishes = _Wishes(by=self._wishes.by)
         return view

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,9 +16,10 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ..exceptions import PoolCapabilityError
-from ..rows import flat_numeric, n_rows
+from ..rows import flat_numeric, n_rows, one_column
+from ..utils._torch import room_on
 from ..utils._validation import kind_of, shown
-from ._checks import checked_matrix, checked_proba
+from ._checks import checked_answer
 
 __all__ = ["Head", "Model", "Outputs", "model_for", "register_model"]
 
@@ -97,7 +99,8 @@ class Head:
     Parameters
     ----------
     module : callable
-        Maps a float64 tensor `(n, d)` to logits `(n, n_classes)` under torch autograd.
+        Maps a float64 tensor `(n, d)` to logits `(n, n_classes)` under torch autograd. Of an `nn.Module` a copy is made
+        for tensors of another dtype or device.
     weight : ndarray of shape (n_classes, d) or None
         Weight of a linear head.
     bias : ndarray of shape (n_classes,) or None
@@ -131,6 +134,10 @@ class Head:
             return embeddings @ weight.T + torch.from_numpy(self.bias).to(embeddings)
         if self._module is None:
             raise TypeError("A head needs a module, or a weight and a bias.")
+        if isinstance(self._module, torch.nn.Module):
+            own = next(self._module.parameters(), embeddings)
+            if (own.device, own.dtype) != (embeddings.device, embeddings.dtype):
+                return copy.deepcopy(self._module).to(embeddings)(embeddings)
         return self._module(embeddings)
 
 
@@ -224,24 +231,36 @@ class Model:
 
     def answers(self, X: Any, want: Collection[str]) -> Outputs:
         """`outputs`, checked: all of `want` and nothing else, finite, with one row for each sample."""
-        missing = set(want) - self.offers
-        if missing:
-            raise self.lacks(min(missing))
+        self._check_offers(want)
         found, n = self.outputs(X, frozenset(want)), n_rows(X)
         if not isinstance(found, Outputs):
             raise TypeError(
                 f"outputs of {type(self).__name__} must return skal.models.Outputs. Got {kind_of(found)} instead."
             )
-        given = {member: getattr(found, member) for member in sorted(want)}
-        for member, values in given.items():
-            if values is None:
-                raise TypeError(f"{type(self).__name__} offers {member!r} of {self.name}, but its outputs has none.")
-            given[member] = (
-                checked_proba(values, n, self.name)
-                if member == "proba"
-                else checked_matrix(values, n, self.name, member)
-            )
-        return Outputs(**given)
+        return Outputs(**self._checked(found.given(), want, n, "outputs"))
+
+    def answers_there(self, X: Any, want: Collection[str]) -> dict[str, NDArray | torch.Tensor]:
+        """`tensors` of a model with an accelerator, checked as `answers` are; as arrays, what is not there."""
+        self._check_offers(want)
+        device = self.accelerator()
+        if device is None:
+            return {**self.answers(X, want).given()}
+        found = {
+            member: values if values.device == device else values.detach().cpu().numpy()
+            for member, values in self.tensors(X, frozenset(want), room_on(device)).items()
+        }
+        return self._checked(found, want, n_rows(X), "tensors")
+
+    def _check_offers(self, want: Collection[str]) -> None:
+        missing = set(want) - self.offers
+        if missing:
+            raise self.lacks(min(missing))
+
+    def _checked(self, found: Mapping[str, Any], want: Collection[str], n: int, method: str) -> dict[str, Any]:
+        missing = sorted({*want} - found.keys())
+        if missing:
+            raise TypeError(f"{type(self).__name__} offers {missing[0]!r} of {self.name}, but its {method} has none.")
+        return {member: checked_answer(found[member], n, self.name, member) for member in sorted(want)}
 
     # -- what a family answers -----------------------------------------------------------------------------------
 
@@ -266,6 +285,15 @@ class Model:
         """
         raise self.lacks(next(iter(sorted(want)), "proba"))
 
+    def accelerator(self) -> torch.device | None:
+        """The device where the model lives and what it gives may stay, by its `tensors`; None for the CPU."""
+        return None
+
+    def tensors(self, X: Any, want: Collection[str], room: int) -> dict[str, torch.Tensor]:
+        """The members of `want`, by name, as `outputs` gives them: on the accelerator as far as they take at most
+        `room` bytes there. Asked only of a model that has one."""
+        return {member: torch.as_tensor(values) for member, values in self.outputs(X, want).given().items()}
+
     def cold_embeddings(self, X: Any) -> NDArray | None:
         """Embeddings `(n, d)` that need neither label nor training: the numbers that come in; None without any."""
         return flat_numeric(X)
@@ -288,6 +316,18 @@ class Model:
         raise ValueError(
             f"predict_proba of {self.name} has {n_columns} columns, which its {len(classes)} classes_ do not explain."
         )
+
+    def columns_of(self, labels: Any, classes: NDArray) -> NDArray[np.int64]:
+        """The column, of those of `classes`, of each of `labels`, `(n,)`."""
+        y = one_column(labels)
+        column = {label: i for i, label in enumerate(classes.tolist())}
+        unknown = sorted({label for label in y.tolist() if label not in column}, key=str)
+        if unknown:
+            raise ValueError(
+                f"The labelled data holds labels that {self.name} has no output for: {unknown[:5]}. "
+                f"Its classes are {classes.tolist()[:10]}."
+            )
+        return np.fromiter((column[label] for label in y.tolist()), dtype=np.int64, count=len(y))
 
     def n_columns(self) -> int | None:
         """Number of columns of `proba`, where that is known without a run."""

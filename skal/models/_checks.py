@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..rows import flat_numeric, is_finite, numbers_of
 
-__all__ = ["checked_boxes", "checked_matrix", "checked_proba"]
+__all__ = ["checked_answer", "checked_boxes", "checked_matrix", "checked_proba"]
 
 _SLACK = 0.01  # what half precision and rounding may leave of the sum of a row
 
@@ -29,6 +30,23 @@ def checked_proba(values: Any, n: int, name: str) -> NDArray:
         proba, name, " Several labels at once are for modAL.multilabel, whose strategies learners take."
     )
     return proba
+
+
+def checked_answer(values: Any, n: int, name: str, member: str) -> NDArray | torch.Tensor:
+    """`member` ("proba", "logits", "embeddings") of the model called `name`, checked; a tensor is looked at, and stays,
+    where it lies."""
+    if not isinstance(values, torch.Tensor):
+        return checked_proba(values, n, name) if member == "proba" else checked_matrix(values, n, name, member)
+    if values.ndim == 2 and len(values) == n and values.numel() and values.dtype in (torch.float32, torch.float64):
+        if member == "proba":
+            is_sound = (values.min() >= -_SLACK) & ((values.sum(dim=1) - 1).abs().max() <= _SLACK)
+        else:
+            is_sound = torch.isfinite(values).all()
+        if bool(is_sound):
+            return values
+    # The same words as of an array; or an array of further axes, or of other numbers.
+    found = checked_answer(values.detach().cpu().numpy(), n, name, member)
+    return torch.from_numpy(found).to(values.device)
 
 
 def checked_boxes(values: Any, name: str) -> NDArray:

@@ -118,10 +118,13 @@ def _has_weight(part: nn.Module) -> bool:
 
 
 def explains(call: Call, proba: torch.Tensor) -> bool:
-    """Whether softmax(head(embeddings)) is `proba`."""
+    """Whether softmax(head(embeddings)) is `proba`, to the precision of these."""
     embeddings, logits = call["embeddings"], call["logits"]
     if embeddings.ndim != 2 or logits.shape != proba.shape:
         return False
-    tolerance = max(1e-5, 10 * torch.finfo(proba.dtype).eps) if proba.is_floating_point() else 1e-5
-    expected = torch.softmax(logits.double(), dim=-1)
-    return torch.allclose(expected, proba.to(logits.device).double(), atol=tolerance)
+    is_float = proba.is_floating_point()
+    tolerance = max(1e-5, 10 * torch.finfo(proba.dtype).eps) if is_float else 1e-5
+    # Single precision at least; not double, which some accelerators compute slowly, and others not at all.
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    expected = torch.softmax(logits.to(dtype), dim=-1)
+    return torch.allclose(expected, proba.to(expected), atol=tolerance)

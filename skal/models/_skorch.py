@@ -23,9 +23,10 @@ from torch import nn
 from ..rows import column_names, n_rows, net_input
 from ..utils._compat import Dropout, net_parts, plain_module, predict_nonlinearity
 from ..utils._random import sklearn_seed
-from ..utils._torch import first_output, kept_modes, torch_rng
+from ..utils._torch import first_output, inference, kept_modes, torch_rng
 from ._base import Head, Model, Outputs, register_model
 from ._clones import opinion_of, points, seeded_clone, train
+from ._collected import Collected
 from ._detector import is_detector
 from ._heads import Calls, find_submodule, last_linear
 from ._linear import weight_noise
@@ -106,9 +107,18 @@ class SkorchModel(Model):
         return getattr(self.estimator, "n_outputs_", None)
 
     def outputs(self, X: Any, want: Collection[str]) -> Outputs:
-        found = net_outputs(self.estimator, X, want, strict=True)
+        return Outputs(**{member: values.numpy() for member, values in self.tensors(X, want, 0).items()})
+
+    def accelerator(self) -> torch.device | None:
+        if not self.is_fitted():
+            return None
+        device = next((parameter.device for parameter in plain_module(self.estimator).parameters()), None)
+        return None if device is None or device.type == "cpu" else device
+
+    def tensors(self, X: Any, want: Collection[str], room: int) -> dict[str, torch.Tensor]:
+        found = net_tensors(self.estimator, X, want, strict=True, room=room)
         for member in ("logits", "embeddings"):
-            if member in want and getattr(found, member) is None:
+            if member in want and member not in found:
                 raise self.lacks(member)
         return found
 
@@ -249,7 +259,7 @@ def _dropout_proba(net: Any, layers: Sequence[nn.Module], X: Any, seed: int) -> 
     finally:
         for handle in handles:
             handle.remove()
-    return np.asarray(found and found.proba)
+    return np.asarray(found and found["proba"])
 
 
 def _float64_copy(module: nn.Module) -> nn.Module:
@@ -290,6 +300,14 @@ def net_outputs(
     ValueError
         `X` is empty, or `embedding_layer` names no submodule.
     """
+    found = net_tensors(net, X, want, strict=strict)
+    return Outputs(**{member: values.numpy() for member, values in found.items()})
+
+
+def net_tensors(
+    net: Any, X: Any, want: Collection[str], *, strict: bool = False, room: int = 0
+) -> dict[str, torch.Tensor]:
+    """`net_outputs` as tensors: on the net's device, as far as they take at most `room` bytes there."""
     net.check_is_fitted()
     _check_names(net, X)
     module = plain_module(net)
@@ -297,57 +315,56 @@ def net_outputs(
         # `DeepClassifier` casts by itself.
         X = net_input(X, module)
     wanted = set(want)
-    found = None if wanted <= {"proba"} else _through_head(net, X, module, wanted)
+    found = None if wanted <= {"proba"} else _through_head(net, X, module, wanted, room)
     if found is None:
-        found = Outputs() if strict and wanted - {"proba"} else _one_pass(net, X, wanted & {"proba"})
-    return found or Outputs()
+        found = {} if strict and wanted - {"proba"} else _one_pass(net, X, wanted & {"proba"}, room=room)
+    return found or {}
 
 
-def _through_head(net: Any, X: Any, module: nn.Module, wanted: set[str]) -> Outputs | None:
+def _through_head(net: Any, X: Any, module: nn.Module, wanted: set[str], room: int) -> dict[str, torch.Tensor] | None:
     """What is wanted, by the head that is given, or that an earlier run showed, or that this one shows; None where none
     is the head."""
     # torch.compile does not heed hooks set after it.
     net = net if module is net.module_ else _twin(net, module)
     given = getattr(net, "embedding_layer", None)
     known = _HEAD_NAMES.get(module, getattr(net, "head_name_", None)) if given is None else given
-    found = None if known is None else _one_pass(net, X, wanted, Calls(module, known))
-    return _one_pass(net, X, wanted, Calls(module)) if found is None and given is None else found
+    found = None if known is None else _one_pass(net, X, wanted, Calls(module, known), room=room)
+    return _one_pass(net, X, wanted, Calls(module), room=room) if found is None and given is None else found
 
 
 def _one_pass(
-    net: Any, X: Any, wanted: set[str], heads: Calls | None = None, seed: int | None = None
-) -> Outputs | None:
-    """What is wanted, in one pass; None where the first batch shows that none of `heads` is the head."""
+    net: Any, X: Any, wanted: set[str], heads: Calls | None = None, seed: int | None = None, room: int = 0
+) -> dict[str, torch.Tensor] | None:
+    """What is wanted, in one pass; None where the first batch shows that none of `heads` is the head.
+
+    On the host but for what takes at most `room` bytes of the net's device. Nothing here waits for the device, but the
+    first batch, and the copies to the host in pieces.
+    """
     to_proba = predict_nonlinearity(net)
-    # One tensor each: small ones that outlive their batch would keep the large ones of the heap apart.
-    found: dict[str, torch.Tensor] = {}
-    start, n = 0, n_rows(X)
+    found: dict[str, Collected] = {}
+    is_first, n = True, n_rows(X)
     if n == 0:
         raise ValueError(f"X must hold at least one sample. Got an empty X for {type(net).__name__}.")
-    watch = nullcontext() if heads is None else heads
-    with torch_rng(seed, device=net.device), kept_modes(*net_parts(net)), torch.no_grad(), watch:
-        for output in net.forward_iter(X):
+    watch, parts = nullcontext() if heads is None else heads, net_parts(net)
+    with torch_rng(seed, device=net.device), kept_modes(*parts), inference(*parts), watch:
+        for output in net.forward_iter(X, device=net.device):
             seen: dict[str, Any] = {}
-            if "proba" in wanted or start == 0:
+            if "proba" in wanted or is_first:
                 seen["proba"] = to_proba(output if isinstance(output, torch.Tensor) else first_output(output))
             if heads is not None:
-                if start == 0:
+                if is_first:
                     name = heads.settle(seen["proba"])
                     if name is None:
                         return None
                     _HEAD_NAMES[heads.module] = name
                 seen |= heads.seen[-1][1]
                 heads.seen.clear()
-            rows = slice(start, start + len(output if isinstance(output, torch.Tensor) else first_output(output)))
-            for member in wanted:
-                tensor = seen[member].detach()
-                if start == 0:
-                    # NumPy has no bfloat16.
-                    dtype = torch.float32 if tensor.dtype.itemsize < 4 else tensor.dtype
-                    found[member] = torch.empty((n, *tensor.shape[1:]), dtype=dtype)
-                found[member][rows] = tensor.to("cpu")
-            start = rows.stop
-    return Outputs(**{member: tensor.numpy() for member, tensor in found.items()})
+            for member in sorted(wanted):
+                if is_first:
+                    found[member] = Collected(n, room - sum(other.nbytes_there for other in found.values()))
+                found[member].add(seen[member])
+            is_first = False
+    return {member: rows.values for member, rows in found.items()}
 
 
 def net_head(net: Any) -> nn.Module:

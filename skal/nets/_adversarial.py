@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from skorch.dataset import unpack_data
-from skorch.utils import to_tensor
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -196,7 +195,7 @@ class AdversarialClassifier(DeepClassifier):
 
     def _craft(self, Xi: Any, yi: Any, fit_params: dict[str, Any]) -> Any:
         """The batch `Xi` with its samples replaced by their copies."""
-        x = to_tensor(Xi[INPUT] if isinstance(Xi, Mapping) else Xi, device=self.device).detach().clone()
+        x = self._entered(Xi[INPUT] if isinstance(Xi, Mapping) else Xi, self.module_).detach().clone()
         if not x.is_floating_point():
             by = type(self).__name__
             raise TypeError(f"{by} needs a module that takes real numbers. Got one that takes {x.dtype}.")

@@ -7,6 +7,7 @@ import difflib
 import os
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -17,7 +18,10 @@ from ._labels import outputs_parameter
 from ._params import made
 
 __all__ = [
+    "ORIGINS",
+    "Origin",
     "build_module",
+    "built_once",
     "channels_of",
     "check_images",
     "check_weights",
@@ -28,6 +32,19 @@ __all__ = [
 ]
 
 OWNER = "DeepClassifier"  # whose parameters they are, in messages
+
+
+class Origin:
+    """What several modules are copies of; of the first whose weights were hashed, their checksums and the digest."""
+
+    hashed: tuple[Any, bytes] | None = None
+
+
+# The torchvision model that `built_once` has made last, by all that it depends on, and torch's generator behind it.
+_BUILT: dict[tuple[Any, ...], tuple[nn.Module, torch.Tensor, Origin]] = {}
+ORIGINS: WeakKeyDictionary[nn.Module, Origin] = WeakKeyDictionary()
+# Bytes of weights above which it is made anew each time.
+_LARGEST = 512 << 20
 
 
 def weights_file(weights: Any) -> Path | None:
@@ -66,6 +83,32 @@ def build_module(
     path = weights_file(weights)
     if path is not None:
         load_weights(built, path, head or last_linear(built), owner)
+    return built
+
+
+def built_once(
+    module: Any, *, weights: Any, n_outputs: int | None, head: str | None, kwargs: dict[str, Any], owner: str = OWNER
+) -> nn.Module:
+    """`build_module` of a torchvision name, as a copy of the last one where that was the same, down to the seed.
+
+    Every fit of a net with a frozen backbone builds it, and most of that time goes into weights that are then replaced.
+    """
+    path = weights_file(weights)
+    file = path.stat() if path is not None and path.is_file() else None
+    stamp = None if path is None or file is None else (path.absolute(), file.st_mtime_ns, file.st_size)
+    key = (module, str(weights), stamp, n_outputs, repr(sorted(kwargs.items())), torch.get_default_dtype(),
+           torch.get_rng_state().numpy().tobytes())  # fmt: skip
+    is_plain = all(isinstance(value, (bool, int, float, str, type(None))) for value in kwargs.values())
+    if is_plain and key in _BUILT:
+        built, state, origin = _BUILT[key]
+        torch.set_rng_state(state)
+        built = copy.deepcopy(built)
+        ORIGINS[built] = origin
+        return built
+    built = build_module(module, weights=weights, n_outputs=n_outputs, head=head, kwargs=kwargs, owner=owner)
+    if is_plain and sum(tensor.nbytes for tensor in built.state_dict().values()) <= _LARGEST:
+        _BUILT.clear()
+        _BUILT[key] = copy.deepcopy(built), torch.get_rng_state(), ORIGINS.setdefault(built, Origin())
     return built
 
 

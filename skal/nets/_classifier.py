@@ -20,11 +20,11 @@ from ..utils._compat import HasMethods, StrOptions, plain_module, predict_nonlin
 from ..utils._torch import first_output, kept_modes, torch_rng
 from ..utils._validation import kind_of
 from ._backbone import check_weights
-from ._data import collate_samples, is_training_data
+from ._data import as_tensor, collate_samples, detached, is_training_data
 from ._features import parse_bytes
 from ._labels import as_labels, check_classes, check_weight, encode, match_classes, sorted_labels
-from ._params import NET_CONSTRAINTS
-from ._plumbing import NetPlumbing, as_tensor, detached
+from ._params import NET_CONSTRAINTS, PRECISIONS
+from ._plumbing import NetPlumbing
 
 __all__ = ["DeepClassifier"]
 
@@ -73,6 +73,13 @@ class DeepClassifier(NetPlumbing):
         d >= 400 numbers need 4 n d bytes. A full cache keeps what it holds while passes over a pool ask for it, so
         that one of half the pool saves half the work; features of other data, and those that several passes have not
         asked for, give way. None or 0 keeps none beyond one call, and hashes nothing.
+    precision : {None, "bf16", "fp16"}, default=None
+        Mixed precision (torch's autocast) on the network's device; outputs, embeddings and probabilities are float32
+        all the same. "bf16" in training and in passes over samples, "fp16" in passes alone, since its gradients would
+        have to be scaled. None computes in the module's own dtype.
+    channels_last : bool, default=False
+        Whether images and convolutions lie in memory channels last, as tensor cores prefer; the same numbers but for
+        rounding.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one.
     random_state : int, RandomState or None, default=None
@@ -146,6 +153,8 @@ class DeepClassifier(NetPlumbing):
         "embedding_layer": [str, None],
         "weights": [str, os.PathLike, HasMethods("get_state_dict"), None],
         "freeze": [StrOptions({"backbone"}), None],
+        "precision": [StrOptions(set(PRECISIONS)), None],
+        "channels_last": ["boolean"],
     }
 
     def __init__(
@@ -163,6 +172,8 @@ class DeepClassifier(NetPlumbing):
         weights: Any = None,
         freeze: Literal["backbone"] | None = None,
         feature_cache: str | int | None = "512MB",
+        precision: Literal["bf16", "fp16"] | None = None,
+        channels_last: bool = False,
         device: Any = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -186,6 +197,8 @@ class DeepClassifier(NetPlumbing):
         self.weights = weights
         self.freeze = freeze
         self.feature_cache = feature_cache
+        self.precision = precision
+        self.channels_last = channels_last
 
     # ---------------------------------------------------------------- labels
 
@@ -301,7 +314,9 @@ class DeepClassifier(NetPlumbing):
                 raise ValueError(
                     f"sample_weight needs a criterion with a `reduction`. {type(self.criterion_).__name__} has none."
                 )
-            data = X if isinstance(X, Dataset) else self._cast(X)
+            # Floats are cast once for all epochs; images of bytes stay so, and are cast batch by batch.
+            is_bytes = getattr(X, "dtype", None) in (np.uint8, torch.uint8)
+            data = X if isinstance(X, Dataset) or is_bytes else self._cast(X)
             check_finite(data)
             self._remember_shape(X)
             self.training_ = (y, weight)
@@ -380,10 +395,7 @@ class DeepClassifier(NetPlumbing):
 
     def predict_proba(self, X: Any) -> NDArray:
         """Probabilities, (n, n_classes), float32; the columns are `classes_`."""
-        self.check_is_fitted()
-        self._check_X(X)
-        with torch_rng(device=self.device):
-            return super().predict_proba(X)
+        return np.asarray(self._outputs(X, "proba").proba)
 
     def predict(self, X: Any) -> NDArray:
         """Labels, (n,), of the dtype of `classes_`."""

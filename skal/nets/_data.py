@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch.dataset import Dataset as SkorchDataset
-from torch.utils.data import Dataset, Subset, default_collate
+from skorch.utils import to_tensor
+from torch import nn
+from torch.utils.data import Dataset, RandomSampler, Sampler, Subset, default_collate
+
+from ..rows import net_input
+from ..utils._arrays import blocks
 
 __all__ = [
     "FEATURES",
     "INPUT",
     "WEIGHT",
+    "BatchReader",
+    "BatchesInOrder",
     "PackedData",
+    "ShuffledBatches",
+    "as_tensor",
     "batch_reader",
     "collate_samples",
+    "detached",
+    "entered",
     "image_tensor",
+    "in_channels_last",
     "is_packed",
     "is_training_data",
+    "uncast",
 ]
 
 # Keys of a packed batch; a user's own dict of inputs lies whole under INPUT.
@@ -62,29 +77,68 @@ class _Batch(tuple):
     __slots__ = ()
 
 
-class _BatchReader(Dataset):
+class BatchReader(Dataset):
     """The rows `places` of a dataset of tensors, of which a batch is read at once, not row by row."""
 
     def __init__(self, data: SkorchDataset, places: NDArray[np.int64] | None) -> None:
         self.data, self.places = data, places
+        self._codes = self._weight = None
+        if isinstance(data, PackedData):
+            self._codes = None if data.codes is None else as_tensor(np.ascontiguousarray(data.codes))
+            self._weight = None if data.weight is None else as_tensor(np.ascontiguousarray(data.weight))
 
     def __len__(self) -> int:
         return len(self.data) if self.places is None else len(self.places)
 
-    def __getitems__(self, rows: list[int]) -> _Batch:
-        idx = torch.as_tensor(rows if self.places is None else self.places[rows])
+    def __getitems__(self, rows: list[int] | torch.Tensor) -> _Batch:
+        return self._read(torch.as_tensor(rows if self.places is None else self.places[np.asarray(rows)]))
+
+    def between(self, rows: slice) -> _Batch:
+        """The consecutive rows of a slice with both ends."""
+        return self._read(rows if self.places is None else torch.from_numpy(self.places[rows]))
+
+    def _read(self, rows: torch.Tensor | slice) -> _Batch:
+        n = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
         if not isinstance(self.data, PackedData):
-            return _Batch((_taken(self.data.X, idx), torch.zeros(len(idx), 1)))
-        packed = {self.data.key: _taken(self.data.samples.X, idx)}
-        if self.data.weight is not None:
-            packed[WEIGHT] = torch.as_tensor(np.asarray(self.data.weight)[idx.numpy()])
-        codes = 0 * idx if self.data.codes is None else torch.as_tensor(np.asarray(self.data.codes)[idx.numpy()])
+            return _Batch((_taken(self.data.X, rows), torch.zeros(n, 1)))
+        packed = {self.data.key: _taken(self.data.samples.X, rows)}
+        if self._weight is not None:
+            packed[WEIGHT] = _taken(self._weight, rows)
+        codes = torch.zeros(n, dtype=torch.int64) if self._codes is None else _taken(self._codes, rows)
         return _Batch((packed, codes))
 
 
-def _taken(X: Any, idx: torch.Tensor) -> Any:
-    # Copies: a module may work in place.
-    return {key: value[idx] for key, value in X.items()} if isinstance(X, dict) else X[idx]
+def _taken(X: Any, rows: torch.Tensor | slice) -> Any:
+    if isinstance(X, dict):
+        return {key: _taken(value, rows) for key, value in X.items()}
+    # Copies: a module may work in place. In the order of C, whatever that of the whole: kernels round by it.
+    return X[rows].clone(memory_format=torch.contiguous_format) if isinstance(rows, slice) else X[rows].contiguous()
+
+
+class BatchesInOrder:
+    """What a DataLoader makes of a `BatchReader` in order, without its machinery."""
+
+    def __init__(self, dataset: BatchReader, batch_size: int) -> None:
+        self.dataset, self.batch_size = dataset, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        return (list(self.dataset.between(rows)) for rows in blocks(len(self.dataset), self.batch_size))
+
+
+class ShuffledBatches(Sampler[Any]):
+    """The batches that a DataLoader with shuffle=True makes of a `BatchReader`, as tensors of positions."""
+
+    def __init__(self, dataset: BatchReader, batch_size: int) -> None:
+        self._rows, self._batch_size = RandomSampler(dataset), batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._rows) // self._batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from torch.tensor(list(self._rows)).split(self._batch_size)
 
 
 def batch_reader(data: Any) -> Any:
@@ -98,7 +152,7 @@ def batch_reader(data: Any) -> Any:
     values = list(X.values()) if type(X) is dict else [X]
     if not values or not all(type(value) is torch.Tensor and value.layout == torch.strided for value in values):
         return data
-    return _BatchReader(base, places) if base is not samples or base.y is None else data
+    return BatchReader(base, places) if base is not samples or base.y is None else data
 
 
 def collate_samples(rows: Any) -> Any:
@@ -113,6 +167,69 @@ def collate_samples(rows: Any) -> Any:
             "Samples of a Dataset must be numbers or tensors of one shape, or be made so by iterator_train__collate_fn "
             f"and iterator_valid__collate_fn: {line if len(line) <= 160 else line[:156] + ' ...'}"
         ) from error
+
+
+# Dtypes of which a cast to the float of any module, or of one of single precision, makes nothing infinite.
+_BYTES = {torch.bool, torch.uint8, torch.int8}
+_WORDS = _BYTES | {torch.int16, torch.int32, torch.float16, torch.bfloat16, torch.float32}
+# Of arrays that torch reads as they are.
+_SHARED = (np.bool_, np.uint8, np.int8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64)
+
+
+def uncast(X: Any, module: nn.Module) -> Any:
+    """`X` as tensors, of their own dtype and sharing memory where that can be, for `entered` to cast batch by batch."""
+    if isinstance(X, Mapping):
+        return {key: uncast(value, module) for key, value in X.items()}
+    if isinstance(X, torch.Tensor) and X.layout == torch.strided and not X.is_complex():
+        return X.detach()
+    is_plain = type(X) in (np.ndarray, np.memmap) and X.dtype.isnative and issubclass(X.dtype.type, _SHARED)
+    if is_plain and X.ndim and all(stride >= 0 and stride % X.itemsize == 0 for stride in X.strides):
+        return as_tensor(X)
+    cast = net_input(X, module)
+    return {key: as_tensor(value) for key, value in cast.items()} if isinstance(cast, Mapping) else as_tensor(cast)
+
+
+def entered(x: Any, module: nn.Module, device: Any) -> Any:
+    """A batch as `module` on `device` takes it: it travels in its own dtype, and is cast there.
+
+    What a cast may make infinite is cast, and looked at, before it travels.
+    """
+    if isinstance(x, Mapping):
+        return {key: entered(value, module, device) for key, value in x.items()}
+    if not isinstance(x, torch.Tensor):
+        return to_tensor(net_input(x, module), device)
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    if x.dtype in (_WORDS if dtype.itemsize >= 4 else _BYTES):
+        x = _moved(x, device)
+    return _moved(x if x.dtype is dtype else net_input(x, module), device)
+
+
+def _moved(x: torch.Tensor, device: Any) -> torch.Tensor:
+    """`x` on `device`; a CUDA device is not waited for."""
+    return x if device is None else x.to(device, non_blocking=torch.device(device).type == "cuda")
+
+
+def in_channels_last(x: Any) -> Any:
+    """Images (n, channels, height, width) in the order of memory that convolutions of an accelerator prefer."""
+    if isinstance(x, Mapping):
+        return {key: in_channels_last(value) for key, value in x.items()}
+    is_image = isinstance(x, torch.Tensor) and x.ndim == 4
+    return x.contiguous(memory_format=torch.channels_last) if is_image else x
+
+
+def as_tensor(X: Any) -> torch.Tensor:
+    if isinstance(X, torch.Tensor):
+        return X.detach()
+    with warnings.catch_warnings():
+        # Read-only arrays (joblib's memory maps) are never written to here.
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(X)
+
+
+def detached(X: Any) -> Any:
+    if isinstance(X, Mapping):
+        return {key: detached(value) for key, value in X.items()}
+    return X.detach() if isinstance(X, torch.Tensor) else X
 
 
 def _packed(X: Any) -> PackedData | None:

@@ -18,7 +18,9 @@ from torch import nn
 from ..rows import batch_keys
 from ..utils._arrays import blocks
 from ..utils._compat import tensor_version
+from ..utils._torch import CHUNK
 from ..utils._validation import shown
+from ._backbone import ORIGINS
 from ._store import BlockStore
 
 __all__ = ["STORE", "backbone_features", "fingerprint", "parse_bytes"]
@@ -87,13 +89,18 @@ def _weights_digest(module: nn.Module, tensors: dict[str, torch.Tensor]) -> byte
         for name, t in tensors.items()
     ]
     seen = (state, [zlib.crc32(data) for data in _bytes_of(tensors)])
-    known = _DIGESTS.get(module)
+    known, origin = _DIGESTS.get(module), ORIGINS.get(module)
+    if known is None and origin is not None and origin.hashed is not None and origin.hashed[0] == seen[1]:
+        # A copy of what has been hashed, as it was made.
+        known = _DIGESTS[module] = (seen, origin.hashed[1])
     if known is None or known[0] != seen:
         digest = hashlib.blake2b(digest_size=16)
         for (name, tensor), data in zip(tensors.items(), _bytes_of(tensors)):
             digest.update(repr((name, tuple(tensor.shape), str(tensor.dtype))).encode())
             digest.update(data)
         known = _DIGESTS[module] = (seen, digest.digest())
+        if origin is not None and origin.hashed is None:
+            origin.hashed = (seen[1], known[1])
     return known[1]
 
 
@@ -109,11 +116,13 @@ def backbone_features(
     *,
     limit: int,
     block: int | None,
+    keyed: Callable[[Any], Any] = lambda batch: batch,
 ) -> torch.Tensor:
     """Features of all rows, in order; the backbone sees only rows whose features are not stored.
 
     With `block`, the backbone always sees exactly that many rows (the last ones repeated): matrix products
     round differently for different batch sizes, and a result must not depend on what happens to be stored.
+    `keyed` gives what the keys of a batch are made of. From an accelerator features come in pieces of `CHUNK` bytes.
     """
     runs, found, since = _Runs(backbone, block), False, STORE.clock
     # Of each row its key, where there is a store: without one, nothing needs a key.
@@ -125,16 +134,26 @@ def backbone_features(
     first: dict[bytes, int] = {}
     again: dict[int, int] = {}
 
-    def keep(done: list[tuple[NDArray, NDArray]]) -> None:
-        pieces.extend(done)
-        for at, features in done if limit else ():
-            left.extend(at[STORE.put([keys[i] for i in at.tolist()], features, limit)].tolist())
+    # On an accelerator, what waits to be copied.
+    waiting: list[tuple[NDArray, torch.Tensor]] = []
+
+    def keep(done: list[tuple[NDArray, torch.Tensor]], *, is_last: bool = False) -> None:
+        on_host = [(at, features) for at, features in done if features.device.type == "cpu"]
+        waiting.extend(piece for piece in done if piece[1].device.type != "cpu")
+        if waiting and (is_last or sum(features.nbytes for _, features in waiting) >= CHUNK):
+            positions, several = zip(*waiting)
+            on_host.append((np.concatenate(positions), torch.cat(several).cpu()))
+            waiting.clear()
+        for at, features in on_host:
+            pieces.append((at, features.numpy()))
+            if limit:
+                left.extend(at[STORE.put([keys[i] for i in at.tolist()], features.numpy(), limit)].tolist())
 
     n = 0
     for batch in batches:
         at = np.arange(n, n + _size(batch))
         if limit:
-            keys += batch_keys(prefix, batch)
+            keys += batch_keys(prefix, keyed(batch))
             where, stored = STORE.get(keys[n:])
             if stored is not None:
                 pieces.append((at[where], stored))
@@ -145,7 +164,7 @@ def backbone_features(
         if len(at):
             keep(runs.add(at, _take(batch, at - n)))
         n += _size(batch)
-    keep(runs.finish())
+    keep(runs.finish(), is_last=True)
 
     features = np.empty((n, *pieces[0][1].shape[1:]), dtype=pieces[0][1].dtype)
     for at, values in pieces:
@@ -165,7 +184,7 @@ class _Runs:
         self._rows: Any = None
         self._at = np.empty(0, dtype=np.int64)
 
-    def add(self, at: NDArray, rows: Any) -> list[tuple[NDArray, NDArray]]:
+    def add(self, at: NDArray, rows: Any) -> list[tuple[NDArray, torch.Tensor]]:
         """Take rows of the positions `at`; positions and features of those that were run."""
         done = []
         if len(self._at) and _shape(self._rows) != _shape(rows):
@@ -178,17 +197,16 @@ class _Runs:
         self._rows, self._at = _take(self._rows, np.arange(n, len(self._at))), self._at[n:]
         return done
 
-    def finish(self) -> list[tuple[NDArray, NDArray]]:
+    def finish(self) -> list[tuple[NDArray, torch.Tensor]]:
         """Run what waits."""
         done = [self._run(np.arange(len(self._at)))] if len(self._at) else []
         self._rows, self._at = None, self._at[:0]
         return done
 
-    def _run(self, rows: NDArray) -> tuple[NDArray, NDArray]:
+    def _run(self, rows: NDArray) -> tuple[NDArray, torch.Tensor]:
         padded = np.pad(rows, (0, self._block - len(rows)), mode="edge") if self._block else rows
-        features = self._backbone(_take(self._rows, padded))[: len(rows)].detach().cpu()
-        features = features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
-        return self._at[rows], features.numpy()
+        features = self._backbone(_take(self._rows, padded))[: len(rows)].detach()
+        return self._at[rows], features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
 
 
 def _size(batch: Any) -> int:

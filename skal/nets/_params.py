@@ -18,7 +18,7 @@ from ..utils._compat import Interval, InvalidParameterError, Options, keywords_o
 from ..utils._torch import resolve_device
 from ..utils._validation import shown
 
-__all__ = ["NET_CONSTRAINTS", "check_device", "check_net_params", "made"]
+__all__ = ["NET_CONSTRAINTS", "PRECISIONS", "check_device", "check_net_params", "made"]
 
 _BATCH_SIZE = [Interval(Integral, 1, sys.maxsize, closed="both"), Options(Integral, {-1})]
 NET_CONSTRAINTS: dict[str, list[Any]] = {
@@ -37,6 +37,7 @@ NET_CONSTRAINTS: dict[str, list[Any]] = {
     "compile": ["boolean"],
     "verbose": ["verbose"],
 }
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # What makes the parts of a net that take parameters of their own.
 _KINDS: dict[str, tuple[type, str]] = {
     "criterion": (nn.Module, "a class of losses, such as torch.nn.CrossEntropyLoss, or a callable that makes one"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -19,17 +20,18 @@ from torch.utils.data import Dataset, Subset
 from ..exceptions import TrainingDivergedError
 from ..models import find_submodule, last_linear
 from ..rows import feature_shape, is_finite, net_input
-from ..utils._compat import BatchNorm, plain_module
-from ..utils._torch import first_output, kept_modes, torch_rng
+from ..utils._compat import BatchNorm, net_parts, plain_module, set_training
+from ..utils._torch import first_output, inference, kept_modes, torch_rng
 from ..utils._validation import shown
-from ._backbone import build_module, check_images
-from ._data import FEATURES, INPUT, WEIGHT, PackedData, is_packed
+from ._backbone import build_module, built_once, check_images
+from ._data import FEATURES, INPUT, WEIGHT, PackedData, detached, entered, in_channels_last, is_packed, uncast
 from ._features import backbone_features, fingerprint, parse_bytes
 from ._labels import sorted_labels
+from ._params import PRECISIONS
 from ._probe import BACKBONE_BLOCK, probe_module, run_backbone
 from ._repeatable import RepeatableClassifier
 
-__all__ = ["NetPlumbing", "as_tensor", "detached"]
+__all__ = ["NetPlumbing"]
 
 # What runs of frozen networks have shown.
 _PROBED: dict[tuple[Any, ...], tuple[int, str | None]] = {}
@@ -42,6 +44,9 @@ class NetPlumbing(RepeatableClassifier):
     weights: Any
     freeze: str | None
     feature_cache: str | int | None
+    # Of nets that were pickled before there were such.
+    precision: str | None = None
+    channels_last: bool = False
     # What the network turned out to be: number of outputs, dotted name of the head, label of each output.
     n_outputs_: int | None
     head_name_: str | None
@@ -54,7 +59,8 @@ class NetPlumbing(RepeatableClassifier):
             labels = sorted_labels(self.classes, "classes")
         elif labels is None:
             labels = self.__dict__.get("classes_inferred_")
-        module = build_module(
+        is_named = isinstance(self.module, str) and self.freeze == "backbone"
+        module = (built_once if is_named else build_module)(
             self.module,
             weights=self.weights,
             n_outputs=None if labels is None else len(labels),
@@ -63,7 +69,7 @@ class NetPlumbing(RepeatableClassifier):
             owner=type(self).__name__,
         )
         self._inspect(module, rows)
-        self.module_ = module
+        self.module_ = module.to(memory_format=torch.channels_last) if self.channels_last else module
         return self
 
     def _inspect(self, module: nn.Module, rows: Any) -> None:
@@ -128,30 +134,44 @@ class NetPlumbing(RepeatableClassifier):
         return PackedData(samples, key, X, y=labels, codes=y, weight=weight)
 
     def _prepared(self, X: Any) -> Any:
-        """`X` cast for the module; tensors (sharing memory) unless a user's own dataset class may want arrays."""
-        X = net_input(X, self.module_)
-        if self.dataset is not SkorchDataset:
-            return detached(X)
-        return {key: as_tensor(value) for key, value in X.items()} if isinstance(X, Mapping) else as_tensor(X)
+        """`X` as tensors (sharing memory) that `infer` casts; for a user's own dataset class, cast now."""
+        return detached(net_input(X, self.module_)) if self.dataset is not SkorchDataset else uncast(X, self.module_)
 
     def _features(self, X: Any) -> torch.Tensor:
         """Outputs of the frozen backbone, (n, ...) on the CPU."""
         samples = X if isinstance(X, Dataset) else SkorchDataset(self._prepared(X))
         data = PackedData(samples, INPUT, X)
         module = plain_module(self)
-        settings = sorted(self.get_params_for("module").items())
+        settings = [*sorted(self.get_params_for("module").items()), *([self.precision] if self.precision else [])]
         prefix = fingerprint(module, str(self.head_name_), str(self.device), settings)
 
-        batches = (net_input(batch[INPUT], module) for batch, _ in self.get_iterator(data, training=False))
-        with torch_rng(device=self.device), torch.no_grad(), kept_modes(module):
+        def run(batch: Any) -> torch.Tensor:
+            with self._at_precision():
+                return run_backbone(module, self._head(), self._entered(batch, module))
+
+        batches = (batch[INPUT] for batch, _ in self.get_iterator(data, training=False))
+        with torch_rng(device=self.device), inference(module), kept_modes(module):
             module.eval()
             return backbone_features(
                 batches,
-                lambda batch: run_backbone(module, self._head(), to_tensor(batch, device=self.device)),
+                run,
                 prefix,
                 limit=parse_bytes(self.feature_cache, type(self).__name__),
                 block=BACKBONE_BLOCK if torch.device(self.device or "cpu").type == "cpu" else None,
+                # The key of a sample is the same, whatever dtype it comes in.
+                keyed=lambda batch: net_input(batch, module),
             )
+
+    def _entered(self, x: Any, module: nn.Module) -> Any:
+        x = entered(x, module, self.device)
+        return in_channels_last(x) if self.channels_last else x
+
+    def _at_precision(self) -> AbstractContextManager[Any]:
+        """Mixed precision of the module's device inside, where that is asked for; in training without scaled gradients,
+        which half precision would need."""
+        if self.precision is None or (self.precision == "fp16" and torch.is_grad_enabled()):
+            return nullcontext()
+        return torch.autocast(torch.device(self.device or "cpu").type, dtype=PRECISIONS[self.precision])
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Outputs of the module for one batch; of its head alone where the batch holds features."""
@@ -162,26 +182,61 @@ class NetPlumbing(RepeatableClassifier):
             x = {key: value for key, value in x.items() if key != WEIGHT}
             if FEATURES in x:
                 head = self._head()
-                # Features are kept in float32, also for a module in half precision.
-                return head(net_input(to_tensor(x[FEATURES], device=self.device), head))
+                with self._at_precision():
+                    # Features are kept in float32, also for a module in half precision.
+                    return self._of_full_precision(head(entered(x[FEATURES], head, self.device)))
             x = x.get(INPUT, x)
-        is_cast = isinstance(x, torch.Tensor) and x.dtype is next(self.module_.parameters(), x).dtype
-        output = super().infer(x if is_cast else net_input(x, self.module_), **fit_params)
+        with self._at_precision():
+            output = super().infer(self._entered(x, self.module_), **fit_params)
         # skorch passes tensors and plain tuples on.
-        return output if isinstance(output, torch.Tensor) or type(output) in (tuple, list) else first_output(output)
+        is_passed = isinstance(output, torch.Tensor) or type(output) in (tuple, list)
+        return self._of_full_precision(output if is_passed else first_output(output))
+
+    def _of_full_precision(self, output: Any) -> Any:
+        """What a module gave in mixed precision, in single precision."""
+        if self.precision is None:
+            return output
+        if type(output) in (tuple, list):
+            return type(output)(self._of_full_precision(part) for part in output)
+        is_half = isinstance(output, torch.Tensor) and output.is_floating_point() and output.dtype.itemsize < 4
+        return output.float() if is_half else output
+
+    def _settle_modes(self, training: bool) -> None:
+        """Put all parts into train or eval mode, where one is not in it, or has its own way to be; that is slow."""
+        modules = (part for part in net_parts(self) if isinstance(part, nn.Module))
+        for part in (part for module in modules for part in module.modules()):
+            if part.training is not training or getattr(part.train, "__func__", None) is not nn.Module.train:
+                set_training(self, training)
+                return
+
+    def evaluation_step(self, batch: Any, training: bool = False) -> Any:
+        """Outputs of the module for one batch, in eval mode unless `training`."""
+        with torch.set_grad_enabled(training):
+            self._settle_modes(training)
+            return self.infer(unpack_data(batch)[0])
 
     def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[Any]:
         """Outputs by batches, in single precision at least, since NumPy has no bfloat16; not finite only where weights
-        are not."""
+        are not.
+
+        On an accelerator that is told of the first batch at once, of the others at the end, which costs no waiting.
+        """
         self.check_is_fitted()
-        for batch in self.get_iterator(self.get_dataset(X), training=False):
-            output = to_device(self.evaluation_step(batch, training=training), device=device)
+        batches = self.get_iterator(self.get_dataset(X), training=False)
+        sound: torch.Tensor | None = None
+        for batch in batches:
+            output = self.evaluation_step(batch, training=training)
             logits = output if isinstance(output, torch.Tensor) else first_output(output)
-            if not bool(torch.isfinite(logits).all()):
+            now = torch.isfinite(logits).all()
+            if (sound is None or now.device.type == "cpu") and not bool(now):
                 self._check_batch(batch)
+            sound = now if sound is None else sound & now
             if logits.is_floating_point() and logits.dtype.itemsize < 4:
                 logits = logits.float()
-            yield (logits, *output[1:]) if isinstance(output, tuple) else logits
+            yield to_device((logits, *output[1:]) if isinstance(output, tuple) else logits, device=device)
+        if sound is not None and sound.device.type != "cpu" and not bool(sound):
+            for batch in batches:
+                self._check_batch(batch)
 
     def _check_batch(self, batch: Any) -> None:
         """Raise where the samples of a batch are to blame for what the module made of them.
@@ -211,6 +266,15 @@ class NetPlumbing(RepeatableClassifier):
                     UserWarning,
                     stacklevel=2,
                 )
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
+        """Outputs, loss and gradients of one batch, in train mode."""
+        self._settle_modes(True)
+        x, y = unpack_data(batch)
+        y_pred = self.infer(x, **fit_params)
+        loss = self.get_loss(y_pred, y, X=x, training=True)
+        loss.backward()
+        return {"loss": loss, "y_pred": y_pred}
 
     def train_step(self, batch: Any, **fit_params: Any) -> Any:
         """One step of the optimizer; a loss that is not finite ends the training."""
@@ -255,18 +319,3 @@ class NetPlumbing(RepeatableClassifier):
 def _is_lazy(module: nn.Module) -> bool:
     """Whether a run has yet to give some parameter its shape."""
     return any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters())
-
-
-def as_tensor(X: Any) -> torch.Tensor:
-    if isinstance(X, torch.Tensor):
-        return X.detach()
-    with warnings.catch_warnings():
-        # Read-only arrays (joblib's memory maps) are never written to here.
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.from_numpy(X)
-
-
-def detached(X: Any) -> Any:
-    if isinstance(X, Mapping):
-        return {key: detached(value) for key, value in X.items()}
-    return X.detach() if isinstance(X, torch.Tensor) else X

@@ -23,8 +23,8 @@ from ..utils._arrays import blocks
 from ..utils._compat import Interval, validate_parameter_constraints
 from ..utils._torch import kept_modes, resolve_device, torch_rng
 from ._backbone import build_module, check_images
+from ._data import as_tensor
 from ._params import check_device
-from ._plumbing import as_tensor
 from ._probe import probe_module, run_backbone
 from ._repeatable import RepeatableClassifier
 from ._unchanged import unchanged_on_error

@@ -23,7 +23,7 @@ from ..utils._compat import BatchNorm, trained_parts
 from ..utils._random import make_generator, sklearn_seed
 from ..utils._torch import put_back_in_child, resolve_device, torch_rng
 from ..utils._validation import shown
-from ._data import batch_reader, collate_samples
+from ._data import BatchesInOrder, BatchReader, ShuffledBatches, batch_reader, collate_samples
 from ._labels import sorted_labels
 from ._params import NET_CONSTRAINTS, check_net_params, made
 from ._unchanged import unchanged_on_error
@@ -200,7 +200,13 @@ class RepeatableNet(NeuralNet):
                 kwargs.setdefault("shuffle", True)
             if not kwargs.get("drop_last") and self._has_batch_norm():
                 kwargs["batch_size"] = _no_single_rest(len(dataset), kwargs["batch_size"])
+            is_plain = kwargs.keys() == {"batch_size", "collate_fn", "shuffle"} and kwargs["shuffle"] is True
+            if is_plain and isinstance(dataset, BatchReader) and len(dataset):
+                batches = ShuffledBatches(dataset, kwargs["batch_size"])
+                return make(dataset, batch_sampler=batches, collate_fn=kwargs["collate_fn"])
         elif make is DataLoader:
+            if isinstance(dataset, BatchReader) and kwargs.keys() == {"batch_size", "collate_fn"}:
+                return BatchesInOrder(dataset, kwargs["batch_size"])
             # Even iterating in order draws a number, by default from the global generator.
             kwargs.setdefault("generator", torch.Generator())
         return make(dataset, **kwargs)

@@ -108,8 +108,10 @@ def _(X: Any, dtype: torch.dtype, has_tokens: bool) -> Any:
 
 
 def _may_overflow(X: Any, cast: Any) -> bool:
-    """Whether a cast can have made infinity of a number: to fewer bytes, or of integers to half precision."""
-    return X.dtype != cast.dtype and (X.dtype.itemsize > cast.dtype.itemsize or cast.dtype.itemsize == 2)
+    """Whether a cast can have made infinity of a number: to fewer bytes, or of more than one byte to half precision."""
+    if X.dtype == cast.dtype or X.dtype.itemsize == 1:
+        return False
+    return X.dtype.itemsize > cast.dtype.itemsize or cast.dtype.itemsize == 2
 
 
 def _too_large(value: Any, dtype: torch.dtype) -> str:

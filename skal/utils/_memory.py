@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import joblib
 import numpy as np
 
-__all__ = ["Memory"]
+__all__ = ["Memory", "memory_of"]
 
 T = TypeVar("T")
 
@@ -101,3 +102,12 @@ def _equal(first: Any, second: Any) -> bool:
         return joblib.hash(first) == joblib.hash(second)
     except Exception:  # whatever a foreign object raises when it is pickled
         return False
+
+
+# Of learners that have none of their own, such as modAL's.
+_MEMORIES: WeakKeyDictionary[Any, Memory] = WeakKeyDictionary()
+
+
+def memory_of(learner: Any) -> Memory:
+    """The memory of a learner that keeps none itself; as long as it lives."""
+    return _MEMORIES.setdefault(learner, Memory())

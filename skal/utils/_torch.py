@@ -14,9 +14,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-__all__ = ["first_output", "kept_modes", "put_back_in_child", "resolve_device", "shared_tensor", "torch_rng"]
+__all__ = [
+    "CHUNK",
+    "first_output",
+    "inference",
+    "kept_modes",
+    "put_back_in_child",
+    "resolve_device",
+    "room_on",
+    "shared_tensor",
+    "torch_rng",
+]
 
 
+# Bytes of results that an accelerator keeps before they are copied to the host.
+CHUNK = 64 << 20
 # Torch's generators belong to the process: two threads that fork them would restore each other's state.
 _RNG_LOCK = threading.RLock()
 # What the thread that holds the lock has changed: its number, and how that is put back, the first change first.
@@ -33,6 +45,11 @@ def resolve_device(device: Any) -> Any:
 def shared_tensor(X: NDArray | torch.Tensor) -> torch.Tensor:
     """A tensor as it is, an array as a tensor on its memory (of a copy, where that cannot be shared)."""
     return X if isinstance(X, torch.Tensor) else torch.from_numpy(np.require(X, requirements=["C", "W"]))
+
+
+def room_on(device: torch.device) -> int:
+    """Bytes that results may take of a device: a quarter of what a CUDA device has free, 1 GiB of others."""
+    return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 1 << 30
 
 
 @contextmanager
@@ -109,3 +126,16 @@ def kept_modes(*modules: Any) -> Iterator[None]:
     finally:
         for part, training in modes.items():
             part.training = training
+
+
+@contextmanager
+def inference(*modules: Any) -> Iterator[None]:
+    """torch's inference mode; what the modules keep of it for later (masks, tables of angles) is fit for training."""
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for part in {part for module in modules if isinstance(module, nn.Module) for part in module.modules()}:
+            for name, value in [*vars(part).items(), *part.named_buffers(recurse=False)]:
+                if isinstance(value, torch.Tensor) and value.is_inference():
+                    setattr(part, name, value.clone())

@@ -1,5 +1,6 @@
 """Networks by name, with heads that fit, and weights from files."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from sklearn.base import clone
 from torch import nn
 
 from skal.nets import DeepClassifier
-from skal.nets._backbone import build_module
-from skal.nets._features import STORE
+from skal.nets._backbone import _BUILT, build_module
+from skal.nets._features import STORE, fingerprint
 
 DATA = Path(os.environ.get("SKAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 RNG = np.random.default_rng(0)
@@ -202,3 +203,91 @@ def test_real_frozen_backbone():
     ):
         again.fit(X, y).predict(X)
     assert sizes == [] and np.array_equal(again.embed(X), net.embed(X))
+
+
+def built_again(net):
+    return clone(net).set_params(max_epochs=0, classes=["a", "b", "c"]).initialize().module_
+
+
+class TestBuiltOnce:
+    """A frozen backbone by name is made once; what it is copied to is what it would be if it were made anew."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_built(self):
+        _BUILT.clear()
+        yield
+        _BUILT.clear()
+
+    @pytest.fixture
+    def n_built(self, monkeypatch):
+        made, make_model = [], torchvision.models.get_model
+
+        def get_model(name, **kwargs):
+            made.append(name)
+            return make_model(name, **kwargs)
+
+        monkeypatch.setattr(torchvision.models, "get_model", get_model)
+        return lambda: len(made)
+
+    def test_rounds_and_clones(self, n_built):
+        net = make("squeezenet1_1", freeze="backbone").fit(IMAGES, NAMES)
+        first = {key: value.clone() for key, value in net.module_.state_dict().items()}
+        proba = net.predict_proba(IMAGES)
+        twin = clone(net).fit(IMAGES, NAMES)
+        net.fit(IMAGES, NAMES)
+        assert n_built() == 1
+        for other in (net, twin):
+            assert all(torch.equal(value, first[key]) for key, value in other.module_.state_dict().items())
+            np.testing.assert_array_equal(other.predict_proba(IMAGES), proba)
+        with torch.no_grad():
+            net.module_.features[0].weight.zero_()
+        np.testing.assert_array_equal(clone(net).fit(IMAGES, NAMES).predict_proba(IMAGES), proba)
+        _BUILT.clear()
+        np.testing.assert_array_equal(clone(net).fit(IMAGES, NAMES).predict_proba(IMAGES), proba)
+        assert n_built() == 2
+
+    def test_copies_are_hashed_once_unless_they_change(self, monkeypatch):
+        made, blake2b = [], hashlib.blake2b
+
+        def hashed(**settings):
+            made.append(settings)
+            return blake2b(**settings)
+
+        net = make("squeezenet1_1", freeze="backbone").fit(IMAGES, NAMES)
+        module, name = net.module_, net.head_name_
+        digest = fingerprint(module, name)
+        twin = clone(net).fit(IMAGES, NAMES).module_
+        monkeypatch.setattr("skal.nets._features.hashlib.blake2b", hashed)
+        third = built_again(net)
+        assert fingerprint(third, name) == fingerprint(twin, name) == digest
+        assert len(made) == 2, "each time that of the structure, and none of the weights"
+        changed = built_again(net)
+        changed.features[0].weight.data[0, 0, 0, 0] += 1
+        assert fingerprint(changed, name) != digest and len(made) == 4
+
+    @pytest.mark.parametrize(
+        "other", [{"random_state": 1}, {"module__dropout": 0.1}, {"classes": ["a", "b", "c", "d"]}, {"freeze": None}]
+    )
+    def test_anything_else_is_made_anew(self, n_built, other):
+        make("squeezenet1_1", freeze="backbone", max_epochs=0).fit(IMAGES, NAMES)
+        net = make("squeezenet1_1", **{"freeze": "backbone", "max_epochs": 0, **other}).fit(IMAGES, NAMES)
+        assert n_built() == 2
+        _BUILT.clear()
+        expected = clone(net).fit(IMAGES, NAMES).module_.state_dict()
+        assert all(torch.equal(value, expected[key]) for key, value in net.module_.state_dict().items())
+
+    def test_a_file_that_has_changed_is_read_again(self, n_built, tmp_path):
+        path = tmp_path / "weights.pth"
+        state = torchvision.models.squeezenet1_1(weights=None).state_dict()
+        for time, number in enumerate((0.1, 0.2)):
+            torch.save({key: torch.full_like(value, number) for key, value in state.items()}, path)
+            os.utime(path, (time, time))
+            net = make("squeezenet1_1", freeze="backbone", weights=path, max_epochs=0).fit(IMAGES, NAMES)
+            assert float(net.module_.features[0].weight.max()) == pytest.approx(number)
+        assert n_built() == 2
+
+    def test_large_ones_are_not_kept(self, n_built, monkeypatch):
+        monkeypatch.setattr("skal.nets._backbone._LARGEST", 1000)
+        for _ in range(2):
+            make("squeezenet1_1", freeze="backbone", max_epochs=0).fit(IMAGES, NAMES)
+        assert n_built() == 2 and not _BUILT
