@@ -15,8 +15,8 @@ from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
 from ..rows import working_dtype
 from ..utils._arrays import blocks, l2_normalize, on_host, squared_norms
-from ..utils._clustering import kmeans_plus_plus
 from ..utils._torch import shared_tensor
+from ._parts._clustering import kmeans_plus_plus
 
 __all__ = ["ActiveFT", "active_ft_sampling"]
 

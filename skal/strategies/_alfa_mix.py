@@ -16,7 +16,7 @@ from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
 from ..models import Head
 from ..pool import PoolView
 from ..utils._arrays import blocks, class_means, l2_normalize, on_host, squared_norms, squares_dtype
-from ..utils._clustering import fit_kmeans, nearest_of_clusters, squared_distances
+from ._parts._clustering import fit_kmeans, nearest_of_clusters, squared_distances
 from ._parts._gradients import pseudo_label_errors
 
 __all__ = ["ALFAMix", "alfa_mix_sampling"]

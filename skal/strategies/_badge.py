@@ -11,8 +11,8 @@ from ..base import QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..rows import working_dtype
 from ..utils._arrays import squared_norms
-from ..utils._clustering import kmeans_plus_plus
 from ..utils._torch import shared_tensor
+from ._parts._clustering import kmeans_plus_plus
 from ._parts._gradients import pseudo_label_errors
 
 __all__ = ["BADGE", "badge_sampling"]

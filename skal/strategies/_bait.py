@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..base import Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
-from ..utils._clustering import random_argmax
+from ._parts._clustering import random_argmax
 
 __all__ = ["BAIT", "bait_sampling"]
 

@@ -14,7 +14,7 @@ from ..base import Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..rows import row_keys
 from ..utils._arrays import top_k
-from ..utils._clustering import fit_kmeans
+from ._parts._clustering import fit_kmeans
 from ._parts._uncertainty import margins
 
 __all__ = ["ClusterMargin", "cluster_margin_sampling"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..base import QueryStrategy, make_query_function
 from ..pool import PoolView
-from ..utils._clustering import k_center_greedy, nearest_squared_distances
+from ._parts._clustering import k_center_greedy, nearest_squared_distances
 
 __all__ = ["CoreSet", "core_set_sampling"]
 

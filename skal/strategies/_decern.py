@@ -14,8 +14,8 @@ from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
 from ..models import Head
 from ..pool import PoolView
 from ..utils._arrays import blocks, class_means, l2_normalize, min_max, top_k
-from ..utils._clustering import fit_kmeans
 from ..utils._torch import shared_tensor
+from ._parts._clustering import fit_kmeans
 
 __all__ = ["DECERN", "decern_sampling"]
 

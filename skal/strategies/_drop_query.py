@@ -13,7 +13,7 @@ from ..base import Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..rows import working_dtype
 from ..utils._arrays import blocks, l2_normalize
-from ..utils._clustering import fit_kmeans, nearest_of_clusters
+from ._parts._clustering import fit_kmeans, nearest_of_clusters
 
 __all__ = ["DropQuery", "drop_query_sampling"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
-from ..utils._clustering import fit_kmeans, nearest_of_clusters
+from ._parts._clustering import fit_kmeans, nearest_of_clusters
 
 __all__ = ["KMeansSampling", "kmeans_sampling"]
 

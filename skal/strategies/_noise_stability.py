@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..base import Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._arrays import blocks
-from ..utils._clustering import k_center_greedy
+from ._parts._clustering import k_center_greedy
 from ._parts._pieces import piece_of
 
 __all__ = ["NoiseStability", "noise_stability_sampling"]

@@ -15,7 +15,7 @@ from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
 from ..rows import working_dtype
 from ..utils._arrays import blocks, l2_normalize, on_host, squared_norms
-from ..utils._clustering import fit_kmeans, random_argmax
+from ._parts._clustering import fit_kmeans, random_argmax
 from ._parts._pairs import Pairs, closeness, half_of_all
 
 __all__ = ["ProbCover", "prob_cover_sampling"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..base import Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._arrays import l2_normalize, squares_dtype
-from ..utils._clustering import fit_kmeans, random_argmax
+from ._parts._clustering import fit_kmeans, random_argmax
 from ._parts._neighbors import nearest_neighbors
 
 __all__ = ["TypiClust", "typiclust_sampling"]

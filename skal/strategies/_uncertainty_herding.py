@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ..base import Interval, StrOptions, make_query_function, requirement
 from ..pool import PoolView
 from ..utils._arrays import blocks
-from ..utils._clustering import squared_distances
 from ._parts._calibration import best_temperature, held_out_proba, tempered
+from ._parts._clustering import squared_distances
 from ._parts._herding import HerdingStrategy
 from ._parts._uncertainty import margins
 

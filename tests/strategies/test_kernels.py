@@ -7,10 +7,10 @@ import torch
 from skal.strategies._active_ft import ActiveFT, in_turn
 from skal.strategies._alfa_mix import exact_caps
 from skal.strategies._badge import spread_gradients
+from skal.strategies._parts._clustering import kmeans_plus_plus, squared_distances
 from skal.strategies._parts._gradients import pseudo_label_errors
 from skal.strategies._parts._neighbors import nearest_neighbors
 from skal.utils._arrays import on_host, squared_norms
-from skal.utils._clustering import kmeans_plus_plus, squared_distances
 
 DEVICES = [
     "cpu",

@@ -11,12 +11,12 @@ from sklearn.neural_network import MLPClassifier
 from skal.models import Head
 from skal.strategies import DECERN, CoreSet, MaxHerding, NoiseStability, ProbCover
 from skal.strategies._decern import discrepancy_confusion
+from skal.strategies._parts._clustering import fit_kmeans, k_center_greedy, nearest_squared_distances
 from skal.strategies._parts._herding import Coverage, herd
 from skal.strategies._parts._pairs import Pairs
 from skal.strategies._prob_cover import cover_lists, purity_radius
 from skal.testing import FakePool
 from skal.utils._arrays import l2_normalize
-from skal.utils._clustering import fit_kmeans, k_center_greedy, nearest_squared_distances
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ...base import QueryStrategy
 from ...pool import PoolView
 from ...utils._arrays import blocks, l2_normalize, on_host, squared_norms
-from ...utils._clustering import squared_distances
 from ...utils._torch import shared_tensor
+from ._clustering import squared_distances
 
 __all__ = ["Coverage", "HerdingStrategy", "herd"]
 

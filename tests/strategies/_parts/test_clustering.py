@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from skal.utils._clustering import (
+from skal.strategies._parts._clustering import (
     fit_kmeans,
     k_center_greedy,
     kmeans_plus_plus,
@@ -73,8 +73,8 @@ def test_kmeans_plus_plus_of_zeros_is_uniform():
 @pytest.mark.parametrize("farthest", [1, 64])
 @pytest.mark.parametrize(("n", "d", "n_centers"), [(1, 1, 1), (12, 2, 3), (40, 6, 1)])
 def test_k_center_equals_the_slow_loop(n, d, n_centers, farthest, monkeypatch):
-    monkeypatch.setattr("skal.utils._clustering._FARTHEST", farthest)
-    monkeypatch.setattr("skal.utils._clustering._ROWS", 5)
+    monkeypatch.setattr("skal.strategies._parts._clustering._FARTHEST", farthest)
+    monkeypatch.setattr("skal.strategies._parts._clustering._ROWS", 5)
     rng = np.random.default_rng([n, d])
     X, centers = rng.standard_normal((n, d)), list(rng.standard_normal((n_centers, d)))
     closest = np.array([min(((x - c) ** 2).sum() for c in centers) for x in X])
@@ -123,7 +123,7 @@ def test_k_center_asks_for_few_rows_at_once_and_says_what_it_knows():
 @pytest.mark.parametrize("n_centers", [1, 7])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nearest_squared_distances(n_centers, dtype, monkeypatch):
-    monkeypatch.setattr("skal.utils._clustering._ROWS", 5)
+    monkeypatch.setattr("skal.strategies._parts._clustering._ROWS", 5)
     rng = np.random.default_rng(0)
     X, centers = rng.standard_normal((23, 4)).astype(dtype), rng.standard_normal((n_centers, 4)).astype(dtype)
     X[3] = centers[0]
@@ -166,7 +166,7 @@ def test_kmeans_is_seeded_and_quiet(batch_size):
 
 
 def test_nearest_of_clusters(monkeypatch):
-    monkeypatch.setattr("skal.utils._clustering._ROWS", 7)
+    monkeypatch.setattr("skal.strategies._parts._clustering._ROWS", 7)
     rng = np.random.default_rng(0)
     X, centers, labels = rng.standard_normal((40, 3)), rng.standard_normal((6, 3)), rng.integers(0, 5, size=40)
     nearest, distances = nearest_of_clusters(X, labels, centers)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from ._arrays import blocks, on_host, squared_norms
-from ._random import sklearn_seed
-from ._torch import shared_tensor
+from ...utils._arrays import blocks, on_host, squared_norms
+from ...utils._random import sklearn_seed
+from ...utils._torch import shared_tensor
 
 __all__ = [
     "fit_kmeans",
