@@ -18,6 +18,7 @@ from ._clones import clone_samples, one_class_proba
 from ._fgsm import Clip, check_epsilon, check_in_range, check_weight_of_loss, fgsm, gradient_model, parse_clip
 from ._heads import Calls, find_submodule, last_linear
 from ._interrupts import interrupts_pass
+from ._layers import LayerWatch
 from ._tags import input_tags, takes_missing
 from ._unwrap import Unwrapped, is_fitted
 
@@ -29,6 +30,7 @@ __all__ = [
     "EmbeddingModel",
     "EnsembleModel",
     "Head",
+    "LayerWatch",
     "LinearModel",
     "MLPModel",
     "Model",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -61,6 +61,8 @@ _WORDS = {
         "(n_boxes, n_classes).",
     ),
     "input_gradient": ("the gradient of its loss by its input", "Use skal.nets.DeepClassifier."),
+    "layers": ("the outputs of its layers", "Use a skorch classifier or skal.nets.DeepClassifier, or layers=None."),
+    "predicted_losses": ("predictions of its own losses", "Train it with skal.nets.LearningLossCallback."),
 }
 
 
@@ -148,8 +150,9 @@ class Model:
         Class name of the estimator, for messages.
     offers : frozenset of str
         Members that the family supplies: "proba", "logits", "embeddings", "head", "linear_head", "opinions",
-        "perturbed", "snapshots", "boxes", "members", "input_gradient". Of the class what the family can, of an object
-        what this estimator does. "clones" need not be named: they need `fit`, `get_params` and "proba" alone.
+        "perturbed", "snapshots", "boxes", "members", "input_gradient", "layers", "predicted_losses", "detections",
+        "proposals". Of the class what the family can, of an object what this estimator does. "clones" need not be
+        named: they need `fit`, `get_params` and "proba" alone.
 
     Notes
     -----
@@ -337,6 +340,17 @@ class Model:
     def input_gradient(self, X: Any, y: Any) -> NDArray:
         """Gradient of each sample's loss by its input, the shape of `X`."""
         raise self.lacks("input_gradient")
+
+    def layers(
+        self, X: Any, names: Sequence[str] | str, columns: NDArray[np.int64] | None = None
+    ) -> tuple[list[NDArray], list[NDArray]]:
+        """Outputs `(n, channels)` of the submodules `names`, averaged over positions; and, where `columns` `(n,)` gives
+        each sample a class, the gradients of its cross-entropy by them, averaged likewise."""
+        raise self.lacks("layers")
+
+    def predicted_losses(self, X: Any) -> NDArray:
+        """What the model expects its loss on each sample to be, `(n,)`, up to an increasing function."""
+        raise self.lacks("predicted_losses")
 
     # -- training ------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from ._entropy_sampling import EntropySampling, entropy_sampling
 from ._epig import EPIG, epig_sampling
 from ._expected_error_reduction import expected_error_reduction
 from ._kmeans_sampling import KMeansSampling, kmeans_sampling
+from ._learning_loss import LearningLoss, learning_loss_sampling
 from ._least_confidence import LeastConfidence, least_confidence_sampling
 from ._margin_sampling import MarginSampling, margin_sampling
 from ._max_herding import MaxHerding, max_herding_sampling
@@ -62,6 +63,7 @@ __all__ = [
     "DropQuery",
     "EntropySampling",
     "KMeansSampling",
+    "LearningLoss",
     "LeastConfidence",
     "MarginSampling",
     "MaxHerding",
@@ -96,6 +98,7 @@ __all__ = [
     "epig_sampling",
     "expected_error_reduction",
     "kmeans_sampling",
+    "learning_loss_sampling",
     "least_confidence_sampling",
     "margin_sampling",
     "max_herding_sampling",

@@ -30,6 +30,7 @@ LIGHT = {
     "BALQUE": {"n_snapshots": 2},
     "BayesianEntropy": {"n_samples": 3},
     "EPIG": {"n_passes": 2},
+    "LearningLoss": {"max_epochs": 2},
     "NoiseStability": {"n_samples": 3},
     "PT4AL": {"n_rounds": 4, "pretext": PCA(1)},
     "Partitioned": {"strategy": strategies.MarginSampling(), "n_parts": 3},

@@ -35,6 +35,7 @@ READS = {
     # Those that compare the pool with what is labelled.
     "ALFAMix": ((1, 1), (1, 1)),
     "BAIT": ((1, 1), (1, 1)),
+    "LearningLoss": ((1, 1), (1, 1)),
     "CoreSet": ((1, 1), (1, 1)),
     "DECERN": ((1, 1), (1, 1)),
     "MaxHerding": ((1, 1), (1, 1)),
