@@ -13,7 +13,7 @@ from ._detector import DetectorModel, is_detector
 from ._skorch import SkorchModel, casting, is_plain_net, is_skorch, net_head, net_labels, net_outputs
 # isort: on
 
-from ._checks import checked_proba
+from ._checks import checked_detections, checked_proba
 from ._clones import clone_samples, one_class_proba
 from ._fgsm import Clip, check_epsilon, check_in_range, check_weight_of_loss, fgsm, gradient_model, parse_clip
 from ._heads import Calls, find_submodule, last_linear
@@ -42,6 +42,7 @@ __all__ = [
     "check_epsilon",
     "check_in_range",
     "check_weight_of_loss",
+    "checked_detections",
     "checked_proba",
     "clone_samples",
     "fgsm",

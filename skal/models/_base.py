@@ -60,6 +60,15 @@ _WORDS = {
         "Use skal.nets.DeepDetector, or a detector whose predict_proba returns for each image an array "
         "(n_boxes, n_classes).",
     ),
+    "detections": (
+        "boxes where they lie",
+        "Use skal.nets.DeepDetector, or a detector whose detect returns for each image a dict of 'boxes' and 'scores'.",
+    ),
+    "proposals": (
+        "the proposals that boxes come from",
+        "Use a detector of two stages, such as skal.nets.DeepDetector('fasterrcnn_mobilenet_v3_large_320_fpn'); "
+        "SSD has no proposals.",
+    ),
     "input_gradient": ("the gradient of its loss by its input", "Use skal.nets.DeepClassifier."),
     "layers": ("the outputs of its layers", "Use a skorch classifier or skal.nets.DeepClassifier, or layers=None."),
     "predicted_losses": ("predictions of its own losses", "Train it with skal.nets.LearningLossCallback."),
@@ -336,6 +345,15 @@ class Model:
     def boxes(self, X: Any, n: int) -> Iterator[NDArray]:
         """Class distributions `(n_boxes, n_columns)` of the boxes in each of `n` images, one array at a time."""
         raise self.lacks("boxes")
+
+    def detections(self, X: Any, n: int, noise: float = 0.0, seed: int = 0) -> Iterator[dict[str, NDArray]]:
+        """Boxes `(n_boxes, 4)` and their scores `(n_boxes,)` in each of `n` images, under Gaussian noise of standard
+        deviation `noise` on the scale of 0 to 255."""
+        raise self.lacks("detections")
+
+    def proposals(self, X: Any, n: int) -> Iterator[dict[str, NDArray]]:
+        """What `detections` gives, and the proposal `(n_boxes, 4)` of each box."""
+        raise self.lacks("proposals")
 
     def input_gradient(self, X: Any, y: Any) -> NDArray:
         """Gradient of each sample's loss by its input, the shape of `X`."""

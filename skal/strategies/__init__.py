@@ -17,6 +17,8 @@ from ._decern import DECERN, decern_sampling
 from ._detection_entropy import DetectionEntropy, detection_entropy_sampling
 from ._detection_least_confidence import DetectionLeastConfidence, detection_least_confidence_sampling
 from ._detection_margin import DetectionMargin, detection_margin_sampling
+from ._detection_stability import DetectionStability, detection_stability_sampling
+from ._detection_tightness import DetectionTightness, detection_tightness_sampling
 from ._dm2 import DM2, dm2_sampling
 from ._drop_query import DropQuery, drop_query_sampling
 from ._entropy_sampling import EntropySampling, entropy_sampling
@@ -60,6 +62,8 @@ __all__ = [
     "DetectionEntropy",
     "DetectionLeastConfidence",
     "DetectionMargin",
+    "DetectionStability",
+    "DetectionTightness",
     "DropQuery",
     "EntropySampling",
     "KMeansSampling",
@@ -92,6 +96,8 @@ __all__ = [
     "detection_entropy_sampling",
     "detection_least_confidence_sampling",
     "detection_margin_sampling",
+    "detection_stability_sampling",
+    "detection_tightness_sampling",
     "dm2_sampling",
     "drop_query_sampling",
     "entropy_sampling",
