@@ -24,6 +24,7 @@ from ._drop_query import DropQuery, drop_query_sampling
 from ._entropy_sampling import EntropySampling, entropy_sampling
 from ._epig import EPIG, epig_sampling
 from ._expected_error_reduction import expected_error_reduction
+from ._fkss import FKSS, fkss_sampling
 from ._kmeans_sampling import KMeansSampling, kmeans_sampling
 from ._learning_loss import LearningLoss, learning_loss_sampling
 from ._least_confidence import LeastConfidence, least_confidence_sampling
@@ -52,6 +53,7 @@ __all__ = [
     "DECERN",
     "DM2",
     "EPIG",
+    "FKSS",
     "PT4AL",
     "UFFM",
     "ALFAMix",
@@ -103,6 +105,7 @@ __all__ = [
     "entropy_sampling",
     "epig_sampling",
     "expected_error_reduction",
+    "fkss_sampling",
     "kmeans_sampling",
     "learning_loss_sampling",
     "least_confidence_sampling",
