@@ -42,6 +42,7 @@ MAKE = {
     # Both stages; test_prefilter.py has candidates that are fewer than the pool.
     "Prefilter": lambda: {"strategy": strategies.MarginSampling(), "n_candidates": 1000},
     "EPIG": lambda: {"n_passes": 4},  # each may be a fit
+    "PAL": lambda: {"max_epochs": 10, "n_subqueries": 2},  # a tenth of the default, for the same checks
     "StochasticBatch": lambda: {"strategy": strategies.MarginSampling()},
 }
 

@@ -5,6 +5,7 @@ from ._classifier import DeepClassifier
 from ._learning_loss import LearningLossCallback
 from ._loss_prediction import LossPredictor
 from ._pretext import RotationPretext
+from ._rotation_classifier import RotationClassifier
 from .detector._detector import DeepDetector
 from .fusion._fusion import FusionDescriptor
 
@@ -15,5 +16,6 @@ __all__ = [
     "FusionDescriptor",
     "LearningLossCallback",
     "LossPredictor",
+    "RotationClassifier",
     "RotationPretext",
 ]

@@ -31,6 +31,7 @@ from ._least_confidence import LeastConfidence, least_confidence_sampling
 from ._margin_sampling import MarginSampling, margin_sampling
 from ._max_herding import MaxHerding, max_herding_sampling
 from ._noise_stability import NoiseStability, noise_stability_sampling
+from ._pal import PAL, pal_sampling
 from ._partitioned import Partitioned, partitioned_sampling
 from ._parts._sub_pools import cluster_distance_difference, sub_pool_bounds
 from ._patra_bruzzone import PatraBruzzone, patra_bruzzone_sampling
@@ -54,6 +55,7 @@ __all__ = [
     "DM2",
     "EPIG",
     "FKSS",
+    "PAL",
     "PT4AL",
     "UFFM",
     "ALFAMix",
@@ -112,6 +114,7 @@ __all__ = [
     "margin_sampling",
     "max_herding_sampling",
     "noise_stability_sampling",
+    "pal_sampling",
     "partitioned_sampling",
     "patra_bruzzone_sampling",
     "prefilter_sampling",
@@ -156,8 +159,8 @@ def usable_with(model: Any) -> list[str]:
     >>> from sklearn.svm import SVC
     >>> from skal.strategies import usable_with
     >>> usable_with(SVC())  # doctest: +NORMALIZE_WHITESPACE
-    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'MaxHerding', 'Partitioned', 'Prefilter', 'ProbCover', 'RandomSampling',
-     'StochasticBatch', 'TypiClust']
+    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'MaxHerding', 'PAL', 'Partitioned', 'Prefilter', 'ProbCover',
+     'RandomSampling', 'StochasticBatch', 'TypiClust']
     """
     known = model if isinstance(model, Model) else Unwrapped(model).model
 

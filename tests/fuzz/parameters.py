@@ -32,6 +32,7 @@ LIGHT = {
     "EPIG": {"n_passes": 2},
     "LearningLoss": {"max_epochs": 2},
     "NoiseStability": {"n_samples": 3},
+    "PAL": {"max_epochs": 2, "fine_tune_epochs": 1, "n_subqueries": 2},
     "PT4AL": {"n_rounds": 4, "pretext": PCA(1)},
     "Partitioned": {"strategy": strategies.MarginSampling(), "n_parts": 3},
     "Prefilter": {"strategy": strategies.MarginSampling(), "n_candidates": 5},
@@ -40,6 +41,7 @@ LIGHT = {
 }
 # Parameters whose larger values cost time alone: what is in range, and would run for ever.
 COSTLY = {"n_steps", "max_iter", "n_samples", "n_members", "n_snapshots", "n_init", "max_epochs", "n_passes"}
+COSTLY |= {"fine_tune_epochs", "hidden"}
 
 
 class Unprintable:

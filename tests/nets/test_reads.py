@@ -53,6 +53,8 @@ READS = {
     "EPIG": ((2, 2 * EPOCHS), (2, 2)),
     # Half of the labelled in each epoch of a clone, the other half by it and by the network.
     "FKSS": ((1, 0.5 * EPOCHS + 1), (1, 1.5)),
+    # Its own network reads; a copy of it the pool once more for each further part of the batch.
+    "PAL": ((1, 1), (1, 1)),
     # The labelled once more, 10 of 12 in each epoch of a clone, and 2 by it.
     "UncertaintyHerding": ((1, 1 + (EPOCHS * 10 + 2) / 12), (1, 2)),
     # One for the keys of samples, one for the pretext, one for the model.
@@ -85,6 +87,7 @@ SETTINGS = {
     "NoiseStability": {"n_samples": 4},
     "EPIG": {"n_passes": 2},
     "FKSS": {"validation_fraction": 0.5},
+    "PAL": {"n_subqueries": 1, "max_epochs": 2},
     "QueryByCommittee": {"n_members": 2},
     "StochasticBatch": {"strategy": strategies.MarginSampling()},
     "Prefilter": {"strategy": strategies.CoreSet(), "first": strategies.MarginSampling(), "n_candidates": N_POOL // 2},
