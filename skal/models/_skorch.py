@@ -82,8 +82,8 @@ class SkorchModel(Model):
         if not hasattr(estimator, "input_gradient"):
             absent.add("input_gradient")
         # The callback that has learned, beside the network, to predict its losses.
-        trained = (getattr(part, "is_trained", False) and part for _, part in getattr(estimator, "callbacks_", []))
-        self._losses = next((part for part in trained if part and callable(getattr(part, "predict", None))), None)
+        callbacks = (part for _, part in getattr(estimator, "callbacks_", []))
+        self._losses = next((part for part in callbacks if getattr(part, "predicts_losses", False)), None)
         if self._losses is None:
             absent.add("predicted_losses")
         self.offers = type(self).offers - absent

@@ -136,7 +136,7 @@ class LearningLossCallback(Callback):
         self.random_state = random_state
 
     @property
-    def is_trained(self) -> bool:
+    def predicts_losses(self) -> bool:
         """Whether there is a module to predict with."""
         return "module_" in self.__dict__
 
@@ -157,7 +157,7 @@ class LearningLossCallback(Callback):
         NotFittedError
             No network was trained with this callback.
         """
-        if not self.is_trained:
+        if not self.predicts_losses:
             raise NotFittedError(
                 "This LearningLossCallback has predicted nothing yet: fit a network with it in callbacks=."
             )

@@ -192,8 +192,9 @@ class RotationClassifier(ClassifierMixin, BaseEstimator):
             seed = sklearn_seed(make_generator(self.random_state))
             with torch_rng(seed, device=self._device):
                 self.module_ = self._built(samples).to(self._device)
-                settings = {"lr": self.lr, "momentum": 0.9, "nesterov": True, "weight_decay": self.weight_decay}
-                optimizer = torch.optim.SGD(self.module_.parameters(), **settings)
+                optimizer = torch.optim.SGD(
+                    self.module_.parameters(), self.lr, momentum=0.9, nesterov=True, weight_decay=self.weight_decay
+                )
                 step = max(1, self.max_epochs // 4)
                 schedule = torch.optim.lr_scheduler.StepLR(optimizer, step, gamma=0.1)
                 self.losses_ = self._run(samples, codes, optimizer, self.max_epochs, schedule)

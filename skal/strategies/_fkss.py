@@ -20,7 +20,7 @@ from ._parts._layers import layer_features
 __all__ = ["FKSS", "fkss_sampling"]
 
 _VALUES = 4 * 2**20  # of a work array
-_SPLIT, _GIVEN = ("labeled", "clones"), ()
+_SPLIT = ("labeled", "clones")  # what a split of the labelled data needs
 
 
 class FKSS(QueryStrategy):
@@ -108,7 +108,7 @@ class FKSS(QueryStrategy):
         lambda strategy: (
             *(("embeddings", "head") if strategy.layers is None else ("layers",)),
             "proba",
-            *(_SPLIT if strategy.X_validation is None else _GIVEN),
+            *(_SPLIT if strategy.X_validation is None else ()),
         ),
     )
 

@@ -15,6 +15,8 @@ from skal.utils._compat import HasMethods, Interval, StrOptions, param_names
 
 ALL = {name: cls for name in strategies.__all__ if isinstance(cls := getattr(strategies, name), type)}
 DETECTION = sorted(name for name, cls in ALL.items() if "boxes" in cls.requires)
+# Those that look at the class distributions of boxes alone, and not at where these lie.
+OF_DISTRIBUTIONS = [name for name in DETECTION if ALL[name].requires == ("boxes",)]
 CLASSES = sorted({*ALL} - {*DETECTION})
 TWINS = {
     twin.strategy_class.__name__: twin

@@ -229,7 +229,7 @@ WRONG_BOXES = {"NaN", "negative", "sums", "infinity", "1-D", "words", "None", "d
 
 @fuzz(
     3,
-    name=st.sampled_from(parameters.DETECTION),
+    name=st.sampled_from(parameters.OF_DISTRIBUTIONS),
     kind=st.sampled_from(sorted(BOXES | WRONG_BOXES)),
     n=st.integers(1, 8),
     seed=st.integers(0, 50),

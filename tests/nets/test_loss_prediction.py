@@ -127,7 +127,7 @@ def make(callback, **params):
 def test_the_callback_learns_beside_the_network(layers):
     net = make(LearningLossCallback(layers=layers)).fit(X, Y)
     (callback,) = net.callbacks
-    assert callback.is_trained and "get_loss" not in vars(net) and not vars(callback).get("run_")
+    assert callback.predicts_losses and "get_loss" not in vars(net) and not vars(callback).get("run_")
     assert not any(part._forward_hooks for part in net.module_.modules())
     losses = net.history[:, "pair_loss"]
     assert len(losses) == 6 and losses[-1] < losses[0]

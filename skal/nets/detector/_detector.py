@@ -588,7 +588,7 @@ class DeepDetector(RepeatableNet):
                     answers[i] = self._answer(one, names)
                     if "proposals" in names:
                         height, width = images[i].shape[-2:]
-                        answers[i]["proposals"] *= np.float32([width, height, width, height])
+                        answers[i]["proposals"] *= np.array([width, height, width, height], dtype=np.float32)
         return answers
 
     def _answer(self, found: dict[str, torch.Tensor], names: list[str]) -> dict[str, NDArray]:
