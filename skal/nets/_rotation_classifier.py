@@ -46,11 +46,11 @@ class _TwoHeads(nn.Module):
 
 
 def small_body(shape: Sequence[int]) -> nn.Module:
-    """For images (c, h, w) three convolutions and a mean over positions, for d numbers two layers; 128 features."""
+    """For images (c, h, w) three convolutions and a mean over positions, 64 features; for d numbers two layers, 128."""
     if len(shape) == 1:
         return nn.Sequential(nn.Linear(shape[0], 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU())
     layers: list[nn.Module] = []
-    for i, o in ((shape[0], 32), (32, 64), (64, 128)):
+    for i, o in ((shape[0], 16), (16, 32), (32, 64)):
         # Rounded up, so that small images survive three of them.
         layers += [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -62,8 +62,8 @@ class RotationClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     module : nn.Module class or instance, callable that returns one, or None, default=None
-        The backbone: samples to features (n, ...). An instance is copied. None: for images three convolutions with
-        batch normalization and a mean over positions, else two layers of 128 units; 128 features.
+        The backbone: samples to features (n, ...). An instance is copied. None: for images three convolutions of 16, 32
+        and 64 channels with batch normalization and a mean over positions, else two layers of 128 units.
     classes : array-like of labels or None, default=None
         All labels; None takes those in `y`.
     max_epochs : int >= 1, default=100

@@ -29,7 +29,7 @@ class PAL(QueryStrategy):
     ----------
     module : nn.Module class or instance, callable that returns one, or None, default=None
         Backbone of the scoring network, from samples to features, see `skal.nets.RotationClassifier`; None: a small
-        one, of 128 features.
+        one that a CPU can train.
     n_subqueries : int >= 1, default=10
         In how many parts the batch is chosen; at most one for each sample. After each part a copy of the network learns
         the rotations of what was picked, and the pool is scored by it: a training and a pass over the pool for each.
