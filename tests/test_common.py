@@ -42,6 +42,7 @@ MAKE = {
     # Both stages; test_prefilter.py has candidates that are fewer than the pool.
     "Prefilter": lambda: {"strategy": strategies.MarginSampling(), "n_candidates": 1000},
     "EPIG": lambda: {"n_passes": 4},  # each may be a fit
+    "PAL": lambda: {"max_epochs": 10, "n_subqueries": 2},  # a tenth of the default, for the same checks
     "StochasticBatch": lambda: {"strategy": strategies.MarginSampling()},
 }
 
@@ -300,7 +301,13 @@ def test_the_lists_are_what_they_were():
     """`requires` and the code tell what the tests above are spared."""
     assert MODEL_FREE == ["RandomSampling"]
     assert OWN_COLD_START == ["BAL", "PT4AL", "RandomSampling"]
-    assert set(ALL) - set(CLASSES) == {"DetectionEntropy", "DetectionLeastConfidence", "DetectionMargin"}
+    assert set(ALL) - set(CLASSES) == {
+        "DetectionEntropy",
+        "DetectionLeastConfidence",
+        "DetectionMargin",
+        "DetectionStability",
+        "DetectionTightness",
+    }
     assert [name for name in ALL if not getattr(strategies, name).one_pass] == ["DM2", "Partitioned", "Prefilter"]
 
 

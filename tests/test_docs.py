@@ -52,6 +52,8 @@ NEEDS = {
     "perturbed": "network, or a linear classifier",
     "snapshots": "training in epochs",
     "boxes": "a detector",
+    "detections": "locates boxes",
+    "proposals": "two stages",
 }
 FOLLOWS = {"head": {"proba", "logits"}, "linear_head": {"logits"}, "perturbed": {"proba"}, "snapshots": {"clones"}}
 TABLES = ["README.md", "docs/user_guide/strategies/index.rst"]

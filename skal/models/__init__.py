@@ -13,12 +13,13 @@ from ._detector import DetectorModel, is_detector
 from ._skorch import SkorchModel, casting, is_plain_net, is_skorch, net_head, net_labels, net_outputs
 # isort: on
 
-from ._checks import checked_proba
+from ._checks import checked_detections, checked_proba
 from ._clones import clone_samples, one_class_proba
 from ._fgsm import Clip, check_epsilon, check_in_range, check_weight_of_loss, fgsm, gradient_model, parse_clip
 from ._heads import Calls, find_submodule, last_linear
 from ._interrupts import interrupts_pass
 from ._kept import Kept
+from ._layers import LayerWatch
 from ._tags import input_tags, takes_missing
 from ._unwrap import Unwrapped, is_fitted
 
@@ -31,6 +32,7 @@ __all__ = [
     "EnsembleModel",
     "Head",
     "Kept",
+    "LayerWatch",
     "LinearModel",
     "MLPModel",
     "Model",
@@ -42,6 +44,7 @@ __all__ = [
     "check_epsilon",
     "check_in_range",
     "check_weight_of_loss",
+    "checked_detections",
     "checked_proba",
     "clone_samples",
     "fgsm",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -62,7 +62,18 @@ _WORDS = {
         "Use skal.nets.DeepDetector, or a detector whose predict_proba returns for each image an array "
         "(n_boxes, n_classes).",
     ),
+    "detections": (
+        "boxes where they lie",
+        "Use skal.nets.DeepDetector, or a detector whose detect returns for each image a dict of 'boxes' and 'scores'.",
+    ),
+    "proposals": (
+        "the proposals that boxes come from",
+        "Use a detector of two stages, such as skal.nets.DeepDetector('fasterrcnn_mobilenet_v3_large_320_fpn'); "
+        "SSD has no proposals.",
+    ),
     "input_gradient": ("the gradient of its loss by its input", "Use skal.nets.DeepClassifier."),
+    "layers": ("the outputs of its layers", "Use a skorch classifier or skal.nets.DeepClassifier, or layers=None."),
+    "predicted_losses": ("predictions of its own losses", "Train it with skal.nets.LearningLossCallback."),
 }
 
 
@@ -155,8 +166,9 @@ class Model:
         Class name of the estimator, for messages.
     offers : frozenset of str
         Members that the family supplies: "proba", "logits", "embeddings", "head", "linear_head", "opinions",
-        "perturbed", "snapshots", "boxes", "members", "input_gradient". Of the class what the family can, of an object
-        what this estimator does. "clones" need not be named: they need `fit`, `get_params` and "proba" alone.
+        "perturbed", "snapshots", "boxes", "members", "input_gradient", "layers", "predicted_losses", "detections",
+        "proposals". Of the class what the family can, of an object what this estimator does. "clones" need not be
+        named: they need `fit`, `get_params` and "proba" alone.
 
     Notes
     -----
@@ -374,9 +386,29 @@ class Model:
         """Class distributions `(n_boxes, n_columns)` of the boxes in each of `n` images, one array at a time."""
         raise self.lacks("boxes")
 
+    def detections(self, X: Any, n: int, noise: float = 0.0, seed: int = 0) -> Iterator[dict[str, NDArray]]:
+        """Boxes `(n_boxes, 4)` and their scores `(n_boxes,)` in each of `n` images, under Gaussian noise of standard
+        deviation `noise` on the scale of 0 to 255."""
+        raise self.lacks("detections")
+
+    def proposals(self, X: Any, n: int) -> Iterator[dict[str, NDArray]]:
+        """What `detections` gives, and the proposal `(n_boxes, 4)` of each box."""
+        raise self.lacks("proposals")
+
     def input_gradient(self, X: Any, y: Any) -> NDArray:
         """Gradient of each sample's loss by its input, the shape of `X`."""
         raise self.lacks("input_gradient")
+
+    def layers(
+        self, X: Any, names: Sequence[str] | str, columns: NDArray[np.int64] | None = None
+    ) -> tuple[list[NDArray], list[NDArray]]:
+        """Outputs `(n, channels)` of the submodules `names`, averaged over positions; and, where `columns` `(n,)` gives
+        each sample a class, the gradients of its cross-entropy by them, averaged likewise."""
+        raise self.lacks("layers")
+
+    def predicted_losses(self, X: Any) -> NDArray:
+        """What the model expects its loss on each sample to be, `(n,)`, up to an increasing function."""
+        raise self.lacks("predicted_losses")
 
     # -- training ------------------------------------------------------------------------------------------------
 

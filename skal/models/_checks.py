@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..rows import flat_numeric, is_finite, numbers_of
 
-__all__ = ["checked_answer", "checked_boxes", "checked_matrix", "checked_proba"]
+__all__ = ["checked_answer", "checked_boxes", "checked_detections", "checked_matrix", "checked_proba"]
 
 _SLACK = 0.01  # what half precision and rounding may leave of the sum of a row
 
@@ -61,6 +62,27 @@ def checked_boxes(values: Any, name: str) -> NDArray:
         )
     _check_distributions(proba, name)
     return proba
+
+
+def checked_detections(found: Any, names: tuple[str, ...], name: str) -> dict[str, NDArray]:
+    """Boxes of one image, "scores" `(n_boxes,)` and what else is in `names`, each `(n_boxes, 4)`, in float64."""
+    answer = {}
+    for key in names:
+        values = numbers_of(found[key]) if isinstance(found, Mapping) and key in found else None
+        values = np.empty((0, 4)) if values is not None and values.size == 0 else values
+        shape = (-1,) if key == "scores" else (-1, 4)
+        if values is None or (values.size and (values.ndim != len(shape) or values.shape[1:] not in ((), (4,)))):
+            raise ValueError(
+                f"detect of {name} must return for each image a dict with {', '.join(map(repr, names))}: scores "
+                f"(n_boxes,), all else (n_boxes, 4). Got {_described(found, values)}."
+            )
+        answer[key] = values.astype(np.float64).reshape(shape)
+        if not np.isfinite(answer[key]).all():
+            raise ValueError(f"The {key} that {name} detects must be finite. Got NaN or infinity.")
+    if len({len(values) for values in answer.values()}) > 1:
+        lengths = {key: len(values) for key, values in answer.items()}
+        raise ValueError(f"detect of {name} must return as many of all for each image. Got {lengths}.")
+    return answer
 
 
 def _check_distributions(proba: NDArray, name: str, hint: str = "") -> None:

@@ -17,14 +17,14 @@ __all__ = ["Calls", "explains", "find_submodule", "last_linear"]
 Call = dict[str, Any]
 
 
-def find_submodule(module: nn.Module, name: str) -> nn.Module:
-    """The submodule of that dotted name."""
+def find_submodule(module: nn.Module, name: str, what: str = "embedding_layer") -> nn.Module:
+    """The submodule of that dotted name; `what` is the parameter that gave it, for the message."""
     try:
         return module.get_submodule(name)
     except AttributeError:
         names = ", ".join(repr(part) for part, _ in module.named_modules() if part)
         raise ValueError(
-            f"embedding_layer must be the name of a submodule of {type(module).__name__}: {names or 'it has none'}. "
+            f"{what} must be the name of a submodule of {type(module).__name__}: {names or 'it has none'}. "
             f"Got {shown(name)} instead."
         ) from None
 

@@ -18,10 +18,12 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import validate_data
 from skorch.callbacks import Callback
+from skorch.dataset import unpack_data
 from torch import nn
+from torch.nn import functional as F
 
 from ..rows import column_names, n_rows, net_input
-from ..utils._compat import Dropout, net_parts, plain_module, predict_nonlinearity
+from ..utils._compat import Dropout, net_parts, plain_module, predict_nonlinearity, set_training
 from ..utils._random import sklearn_seed
 from ..utils._torch import first_output, inference, kept_modes, torch_rng
 from ._base import Head, Model, Outputs, register_model
@@ -29,6 +31,7 @@ from ._clones import opinion_of, points, seeded_clone, train
 from ._collected import Collected
 from ._detector import is_detector
 from ._heads import Calls, find_submodule, last_linear
+from ._layers import LayerWatch, joined
 from ._linear import weight_noise
 
 __all__ = ["SkorchModel", "casting", "is_plain_net", "is_skorch", "net_head", "net_labels", "net_outputs"]
@@ -62,6 +65,7 @@ class SkorchModel(Model):
 
     offers = frozenset(
         {"proba", "logits", "embeddings", "head", "linear_head", "opinions", "perturbed", "snapshots", "input_gradient"}
+        | {"layers", "predicted_losses"}
     )
     joint = True
 
@@ -78,6 +82,11 @@ class SkorchModel(Model):
         absent = {"opinions"} if not self._dropout else set()
         if not hasattr(estimator, "input_gradient"):
             absent.add("input_gradient")
+        # The callback that has learned, beside the network, to predict its losses.
+        callbacks = (part for _, part in getattr(estimator, "callbacks_", []))
+        self._losses = next((part for part in callbacks if getattr(part, "predicts_losses", False)), None)
+        if self._losses is None:
+            absent.add("predicted_losses")
         self.offers = type(self).offers - absent
 
     def advice(self, member: str) -> str:
@@ -145,6 +154,18 @@ class SkorchModel(Model):
         if "input_gradient" not in self.offers:
             raise self.lacks("input_gradient")
         return self.estimator.input_gradient(X, y)
+
+    def layers(
+        self, X: Any, names: Sequence[str] | str, columns: NDArray[np.int64] | None = None
+    ) -> tuple[list[NDArray], list[NDArray]]:
+        return layer_outputs(self.estimator, X, names, columns)
+
+    def predicted_losses(self, X: Any) -> NDArray:
+        if self._losses is None:
+            raise self.lacks("predicted_losses")
+        if self._losses.layers is None:
+            return self._losses.predict([np.asarray(self.answers(X, {"embeddings"}).embeddings)])
+        return self._losses.predict(self.layers(X, self._losses.layers)[0])
 
     # -- opinions ------------------------------------------------------------------------------------------------
 
@@ -225,11 +246,10 @@ class _Watch(Callback):
             self.see(net)
 
 
-def _twin(net: Any, module: nn.Module) -> Any:
-    """A net that shares everything with `net` but the module."""
+def _twin(net: Any, module: nn.Module, **changed: Any) -> Any:
+    """A net that shares everything with `net` but the module, and what is `changed`."""
     twin = object.__new__(type(net))
-    twin.__dict__.update(net.__dict__)
-    twin.__dict__["module_"] = module
+    twin.__dict__.update(net.__dict__, module_=module, **changed)
     return twin
 
 
@@ -365,6 +385,39 @@ def _one_pass(
                 found[member].add(seen[member])
             is_first = False
     return {member: rows.values for member, rows in found.items()}
+
+
+def layer_outputs(
+    net: Any, X: Any, names: Sequence[str] | str, columns: NDArray[np.int64] | None = None
+) -> tuple[list[NDArray], list[NDArray]]:
+    """What `Model.layers` says, by one pass in eval mode through the whole module, a frozen backbone included."""
+    net.check_is_fitted()
+    _check_names(net, X)
+    module = plain_module(net)
+    twin = _twin(net, module, **({"freeze": None} if hasattr(net, "freeze") else {}))
+    X = X if hasattr(net, "embed") else net_input(X, module)
+    with_gradients, start = columns is not None, 0
+    outputs: list[list[torch.Tensor]] = []
+    gradients: list[list[torch.Tensor]] = []
+    watch = LayerWatch(module, names, shifts=with_gradients)
+    with torch_rng(device=net.device), kept_modes(*net_parts(net)), watch, torch.set_grad_enabled(with_gradients):
+        for batch in twin.get_iterator(twin.get_dataset(X), training=False):
+            set_training(twin, False)
+            output = first_output(twin.infer(unpack_data(batch)[0]))
+            outputs.append([rows.detach().cpu() for rows in watch.take()])
+            if columns is not None:
+                target = torch.as_tensor(columns[start : start + len(output)], device=output.device)
+                gradients.append([rows.cpu() for rows in watch.gradients(_cross_entropy(net, output, target))])
+                start += len(output)
+    return joined(outputs), joined(gradients)
+
+
+def _cross_entropy(net: Any, output: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Sum over the rows of -log of the probability of the given class."""
+    if isinstance(net.criterion_, nn.CrossEntropyLoss):
+        return F.cross_entropy(output, columns, reduction="sum")
+    proba = predict_nonlinearity(net)(output).clamp_min(torch.finfo(output.dtype).tiny)
+    return F.nll_loss(proba.log(), columns, reduction="sum")
 
 
 def net_head(net: Any) -> nn.Module:

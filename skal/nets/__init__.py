@@ -2,8 +2,20 @@
 
 from ._adversarial import AdversarialClassifier
 from ._classifier import DeepClassifier
+from ._learning_loss import LearningLossCallback
+from ._loss_prediction import LossPredictor
 from ._pretext import RotationPretext
+from ._rotation_classifier import RotationClassifier
 from .detector._detector import DeepDetector
 from .fusion._fusion import FusionDescriptor
 
-__all__ = ["AdversarialClassifier", "DeepClassifier", "DeepDetector", "FusionDescriptor", "RotationPretext"]
+__all__ = [
+    "AdversarialClassifier",
+    "DeepClassifier",
+    "DeepDetector",
+    "FusionDescriptor",
+    "LearningLossCallback",
+    "LossPredictor",
+    "RotationClassifier",
+    "RotationPretext",
+]

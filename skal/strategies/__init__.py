@@ -17,16 +17,21 @@ from ._decern import DECERN, decern_sampling
 from ._detection_entropy import DetectionEntropy, detection_entropy_sampling
 from ._detection_least_confidence import DetectionLeastConfidence, detection_least_confidence_sampling
 from ._detection_margin import DetectionMargin, detection_margin_sampling
+from ._detection_stability import DetectionStability, detection_stability_sampling
+from ._detection_tightness import DetectionTightness, detection_tightness_sampling
 from ._dm2 import DM2, dm2_sampling
 from ._drop_query import DropQuery, drop_query_sampling
 from ._entropy_sampling import EntropySampling, entropy_sampling
 from ._epig import EPIG, epig_sampling
 from ._expected_error_reduction import expected_error_reduction
+from ._fkss import FKSS, fkss_sampling
 from ._kmeans_sampling import KMeansSampling, kmeans_sampling
+from ._learning_loss import LearningLoss, learning_loss_sampling
 from ._least_confidence import LeastConfidence, least_confidence_sampling
 from ._margin_sampling import MarginSampling, margin_sampling
 from ._max_herding import MaxHerding, max_herding_sampling
 from ._noise_stability import NoiseStability, noise_stability_sampling
+from ._pal import PAL, pal_sampling
 from ._partitioned import Partitioned, partitioned_sampling
 from ._parts._sub_pools import cluster_distance_difference, sub_pool_bounds
 from ._patra_bruzzone import PatraBruzzone, patra_bruzzone_sampling
@@ -49,6 +54,8 @@ __all__ = [
     "DECERN",
     "DM2",
     "EPIG",
+    "FKSS",
+    "PAL",
     "PT4AL",
     "UFFM",
     "ALFAMix",
@@ -59,9 +66,12 @@ __all__ = [
     "DetectionEntropy",
     "DetectionLeastConfidence",
     "DetectionMargin",
+    "DetectionStability",
+    "DetectionTightness",
     "DropQuery",
     "EntropySampling",
     "KMeansSampling",
+    "LearningLoss",
     "LeastConfidence",
     "MarginSampling",
     "MaxHerding",
@@ -90,16 +100,21 @@ __all__ = [
     "detection_entropy_sampling",
     "detection_least_confidence_sampling",
     "detection_margin_sampling",
+    "detection_stability_sampling",
+    "detection_tightness_sampling",
     "dm2_sampling",
     "drop_query_sampling",
     "entropy_sampling",
     "epig_sampling",
     "expected_error_reduction",
+    "fkss_sampling",
     "kmeans_sampling",
+    "learning_loss_sampling",
     "least_confidence_sampling",
     "margin_sampling",
     "max_herding_sampling",
     "noise_stability_sampling",
+    "pal_sampling",
     "partitioned_sampling",
     "patra_bruzzone_sampling",
     "prefilter_sampling",
@@ -144,8 +159,8 @@ def usable_with(model: Any) -> list[str]:
     >>> from sklearn.svm import SVC
     >>> from skal.strategies import usable_with
     >>> usable_with(SVC())  # doctest: +NORMALIZE_WHITESPACE
-    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'MaxHerding', 'Partitioned', 'Prefilter', 'ProbCover', 'RandomSampling',
-     'StochasticBatch', 'TypiClust']
+    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'MaxHerding', 'PAL', 'Partitioned', 'Prefilter', 'ProbCover',
+     'RandomSampling', 'StochasticBatch', 'TypiClust']
     """
     known = model if isinstance(model, Model) else Unwrapped(model).model
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
-from ..models import Head, Model, Outputs
+from ..models import Head, Model, Outputs, checked_detections
 from ..pool import Memory, PoolView
 from ..rows import n_rows
 from ..utils._validation import kind_of, shown
@@ -44,6 +44,9 @@ class FakePool(PoolView):
         (n, d) under torch autograd. Needs `embeddings`.
     boxes : sequence of n array-likes of shape (n_boxes, n_classes), optional
         For what asks a detector: the class distributions of the boxes of each image.
+    detections : sequence of n dicts or callable, optional
+        For what asks a detector: the "boxes" (n_boxes, 4) of each image, their "scores" (n_boxes,) and, perhaps,
+        "proposals" (n_boxes, 4). A callable gets the level of noise, 0 for none, and returns those under it.
     opinions, members, clones, perturbed, snapshots : sequence of array-likes of shape (n, n_classes), optional
         Class probabilities by several opinions of the model, the members of a committee, clones, copies with noise in
         their weights, and a clone at points of its training. The first of them are handed out, as many as are asked
@@ -96,6 +99,7 @@ class FakePool(PoolView):
         logits: ArrayLike | None = None,
         head: Any = None,
         boxes: Sequence[ArrayLike] | None = None,
+        detections: Sequence[dict[str, Any]] | Callable[[float], Sequence[dict[str, Any]]] | None = None,
         opinions: Sequence[ArrayLike] | None = None,
         members: Sequence[ArrayLike] | None = None,
         clones: Sequence[ArrayLike] | None = None,
@@ -114,6 +118,7 @@ class FakePool(PoolView):
             "embeddings": _matrix("embeddings", embeddings),
             "logits": _matrix("logits", logits),
             "boxes": None if boxes is None else [np.asarray(box, dtype=np.float64) for box in boxes],
+            "detections": detections if detections is None or callable(detections) else list(detections),
         }
         several = {"opinions": opinions, "members": members, "clones": clones, "perturbed": perturbed}
         for name, arrays in (several | {"snapshots": snapshots}).items():
@@ -229,6 +234,9 @@ class _Known(Model):
         self.offers = frozenset(given)
         if "head" in given and given["head"].is_linear:
             self.offers |= {"linear_head"}
+        found = given.get("detections")
+        if found and "proposals" in (found(0.0) if callable(found) else found)[0]:
+            self.offers |= {"proposals"}
         if "snapshots" in given:
             # A clone is watched.
             self.offers |= {"clones"}
@@ -304,12 +312,25 @@ class _Known(Model):
     def boxes(self, X: Any, n: int) -> Iterator[NDArray]:
         return self.several("boxes", n)
 
+    def detections(self, X: Any, n: int, noise: float = 0.0, seed: int = 0) -> Iterator[dict[str, NDArray]]:
+        return self._detected(noise, "boxes", "scores")
+
+    def proposals(self, X: Any, n: int) -> Iterator[dict[str, NDArray]]:
+        return self._detected(0.0, "boxes", "scores", "proposals")
+
+    def _detected(self, noise: float, *names: str) -> Iterator[dict[str, NDArray]]:
+        self.asked["detections"] += 1
+        found = self._given["detections"]
+        return (checked_detections(one, names, self.name) for one in (found(noise) if callable(found) else found))
+
 
 def _rows_of(name: str, value: Any, idx: NDArray[np.integer]) -> Any:
     """Rows of what was given as `name`: a head and a callable have none."""
     if name in _SEVERAL:
         return [array[idx] for array in value]
-    if name == "boxes":
+    if name == "detections" and callable(value):
+        return lambda noise: [value(noise)[i] for i in idx.tolist()]
+    if name in ("boxes", "detections"):
         return [value[i] for i in idx.tolist()]
     return value[idx] if isinstance(value, np.ndarray) else value
 
@@ -371,7 +392,7 @@ def _samples(X: Any, y: Any, given: dict[str, Any]) -> Any:
         return X
     if given["embeddings"] is not None:
         return given["embeddings"]
-    outputs = [given["proba"], given["logits"], given["boxes"], y]
+    outputs = [given["proba"], given["logits"], given["boxes"], given["detections"], y]
     several = [arrays[0] for name in _SEVERAL if (arrays := given[name])]
     known = [value for value in [*outputs, *several] if value is not None and not callable(value)]
     if not known:
@@ -380,7 +401,8 @@ def _samples(X: Any, y: Any, given: dict[str, Any]) -> Any:
 
 
 def _check_lengths(n: int, given: dict[str, Any], y: Any) -> None:
-    lengths = {name: len(given[name]) for name in (*_OUTPUTS, "boxes") if name in given and not callable(given[name])}
+    names = [name for name in (*_OUTPUTS, "boxes", "detections") if name in given and not callable(given[name])]
+    lengths = {name: len(given[name]) for name in names}
     lengths |= {name: len(array) for name in _SEVERAL for array in given.get(name, [])}
     lengths |= {} if y is None else {"y": len(np.asarray(y))}
     wrong = {name: length for name, length in lengths.items() if length != n}
@@ -407,8 +429,8 @@ def _n_classes(given: dict[str, Any]) -> dict[str, int]:
     for name, value in given.items():
         if isinstance(value, Head):
             widths[name] = None if value.weight is None else len(value.weight)
-        elif isinstance(value, list):
+        elif isinstance(value, list) and name != "detections":
             widths[name] = next((array.shape[1] for array in value if array.size), None)
-        elif name != "embeddings" and not callable(value):
+        elif name not in ("embeddings", "detections") and not callable(value):
             widths[name] = value.shape[1]
     return {name: width for name, width in widths.items() if width is not None}

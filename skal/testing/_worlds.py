@@ -29,7 +29,7 @@ _SEVERAL = {"opinions", "members", "clones", "perturbed", "snapshots"}
 
 
 class Detector(BaseEstimator):
-    """One to three boxes in a sample, whose class distributions follow from its features."""
+    """One to three boxes in a sample, whose class distributions and places follow from its features."""
 
     def fit(self, X: Any, y: Any) -> Detector:
         self.n_features_in_ = np.shape(X)[1]
@@ -37,6 +37,19 @@ class Detector(BaseEstimator):
 
     def predict_proba(self, X: Any) -> list[NDArray[np.float64]]:
         return [softmax([x, 2 * x, -x], axis=1)[: 1 + int(abs(x[0])) % 3] for x in np.asarray(X, dtype=np.float64)]
+
+    def detect(self, X: Any) -> list[dict[str, NDArray[np.float64]]]:
+        return list(self.iter_proposals(X))
+
+    def iter_proposals(self, X: Any) -> Iterator[dict[str, NDArray[np.float64]]]:
+        for x, proba in zip(np.asarray(X, dtype=np.float64), self.predict_proba(X)):
+            yield _located(proba, x)
+
+
+def _located(proba: NDArray[np.float64], x: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Boxes of these distributions, each some way from its proposal."""
+    proposals = np.tile([0.0, 0.0, 4.0, 4.0], (len(proba), 1)) + np.arange(len(proba))[:, None]
+    return {"boxes": proposals + np.abs(np.sin(x[:1])), "scores": proba.max(axis=1), "proposals": proposals}
 
 
 class Constant:
@@ -175,10 +188,11 @@ def _fake(offers: set[str], is_taught: bool, withheld: frozenset[str]) -> FakePo
     def numbers(n: int) -> dict[str, Any]:
         X = rng.standard_normal((n, 4))
         several = [softmax(rng.standard_normal((n, 3)), axis=1) for _ in range(30)]
+        boxes = [softmax(rng.standard_normal((k % 3, 3)), axis=1) for k in range(n)]
         names = ("opinions", "members", "clones", "perturbed", "snapshots")
         return {
             "X": X, "proba": proba, "embeddings": X, "head": (weight, bias), "classes": np.arange(3),
-            "boxes": [softmax(rng.standard_normal((k % 3, 3)), axis=1) for k in range(n)],
+            "boxes": boxes, "detections": [_located(p, x) for p, x in zip(boxes, X)],
             **{name: several for name in names if name in offers},
         }  # fmt: skip
 

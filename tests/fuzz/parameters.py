@@ -15,6 +15,8 @@ from skal.utils._compat import HasMethods, Interval, StrOptions, param_names
 
 ALL = {name: cls for name in strategies.__all__ if isinstance(cls := getattr(strategies, name), type)}
 DETECTION = sorted(name for name, cls in ALL.items() if "boxes" in cls.requires)
+# Those that look at the class distributions of boxes alone, and not at where these lie.
+OF_DISTRIBUTIONS = [name for name in DETECTION if ALL[name].requires == ("boxes",)]
 CLASSES = sorted({*ALL} - {*DETECTION})
 TWINS = {
     twin.strategy_class.__name__: twin
@@ -30,7 +32,9 @@ LIGHT = {
     "BALQUE": {"n_snapshots": 2},
     "BayesianEntropy": {"n_samples": 3},
     "EPIG": {"n_passes": 2},
+    "LearningLoss": {"max_epochs": 2},
     "NoiseStability": {"n_samples": 3},
+    "PAL": {"max_epochs": 2, "fine_tune_epochs": 1, "n_subqueries": 2},
     "PT4AL": {"n_rounds": 4, "pretext": PCA(1)},
     "Partitioned": {"strategy": strategies.MarginSampling(), "n_parts": 3},
     "Prefilter": {"strategy": strategies.MarginSampling(), "n_candidates": 5},
@@ -39,6 +43,7 @@ LIGHT = {
 }
 # Parameters whose larger values cost time alone: what is in range, and would run for ever.
 COSTLY = {"n_steps", "max_iter", "n_samples", "n_members", "n_snapshots", "n_init", "max_epochs", "n_passes"}
+COSTLY |= {"fine_tune_epochs", "hidden"}
 
 
 class Unprintable:

@@ -35,6 +35,7 @@ READS = {
     # Those that compare the pool with what is labelled.
     "ALFAMix": ((1, 1), (1, 1)),
     "BAIT": ((1, 1), (1, 1)),
+    "LearningLoss": ((1, 1), (1, 1)),
     "CoreSet": ((1, 1), (1, 1)),
     "DECERN": ((1, 1), (1, 1)),
     "MaxHerding": ((1, 1), (1, 1)),
@@ -50,6 +51,10 @@ READS = {
     # One for each of 2 clones, trained on a bootstrap of the labelled.
     "QueryByCommittee": ((2, 2 * EPOCHS), (2, 2)),
     "EPIG": ((2, 2 * EPOCHS), (2, 2)),
+    # Half of the labelled in each epoch of a clone, the other half by it and by the network.
+    "FKSS": ((1, 0.5 * EPOCHS + 1), (1, 1.5)),
+    # Its own network reads; a copy of it the pool once more for each further part of the batch.
+    "PAL": ((1, 1), (1, 1)),
     # The labelled once more, 10 of 12 in each epoch of a clone, and 2 by it.
     "UncertaintyHerding": ((1, 1 + (EPOCHS * 10 + 2) / 12), (1, 2)),
     # One for the keys of samples, one for the pretext, one for the model.
@@ -81,6 +86,8 @@ SETTINGS = {
     "BayesianEntropy": {"n_samples": 4},
     "NoiseStability": {"n_samples": 4},
     "EPIG": {"n_passes": 2},
+    "FKSS": {"validation_fraction": 0.5},
+    "PAL": {"n_subqueries": 1, "max_epochs": 2},
     "QueryByCommittee": {"n_members": 2},
     "StochasticBatch": {"strategy": strategies.MarginSampling()},
     "Prefilter": {"strategy": strategies.CoreSet(), "first": strategies.MarginSampling(), "n_candidates": N_POOL // 2},
@@ -157,5 +164,5 @@ def test_reads_in_a_query(name, frozen):
     if name != "Prefilter":
         assert {pool.reads[i] for i in range(N_POOL)} == {of_pool}
     # Each training reads, beyond these, the first image, by which the network is built.
-    n_fits = {"BALQUE": 1, "EPIG": 2, "QueryByCommittee": 2, "UncertaintyHerding": 1}.get(name, 0)
+    n_fits = {"BALQUE": 1, "EPIG": 2, "FKSS": 1, "QueryByCommittee": 2, "UncertaintyHerding": 1}.get(name, 0)
     assert sum(labeled.reads.values()) == of_labeled * N_LABELED + n_fits

@@ -38,7 +38,15 @@ from ._data import (
     n_images,
     same_size,
 )
-from ._module import build_detector, can_have_proba, distributions, n_outputs_of, set_thresholds, thresholds_of
+from ._module import (
+    build_detector,
+    can_have_proba,
+    distributions,
+    has_proposals,
+    n_outputs_of,
+    set_thresholds,
+    thresholds_of,
+)
 
 __all__ = ["DeepDetector", "SumOfLosses"]
 
@@ -454,6 +462,31 @@ class DeepDetector(RepeatableNet):
             raise self._lacks_proba()
         return self._detections(X, proba=True)
 
+    def iter_proposals(self, X: Any) -> Iterator[dict[str, NDArray]]:
+        """The dicts of `iter_detect`, each with the "proposals" (n_boxes, 4) that its boxes come from, in pixels.
+
+        Raises
+        ------
+        PoolCapabilityError
+            A detector without proposals (`has_proposals`), such as SSD.
+        NotFittedError, ValueError, TypeError
+            As in `predict_proba`.
+        """
+        self._check_ready(X)
+        if not self.has_proposals:
+            raise PoolCapabilityError(
+                f"iter_proposals of {type(self).__name__} needs a detector of the Faster R-CNN family, whose boxes "
+                f"come from proposals. {type(plain_module(self)).__name__} is none."
+            )
+        return self._detections(X, proba=True, proposals=True)
+
+    @property
+    def has_proposals(self) -> bool:
+        """Whether boxes come from proposals: a detector of the Faster R-CNN family; before `fit`, by its name."""
+        if getattr(self, "initialized_", False):
+            return has_proposals(plain_module(self))
+        return not isinstance(self.module, str) or "rcnn" in self.module
+
     def predict(self, X: Any) -> list[dict[str, NDArray]]:
         """Objects found in every image, best first, as torchvision's detector finds them.
 
@@ -533,12 +566,13 @@ class DeepDetector(RepeatableNet):
             f"whose detections hold 'proba'. {type(self.module_).__name__} is neither."
         )
 
-    def _detections(self, X: Any, *, proba: bool) -> Iterator[dict[str, NDArray]]:
+    def _detections(self, X: Any, *, proba: bool, proposals: bool = False) -> Iterator[dict[str, NDArray]]:
         loader = self.get_params_for("iterator_valid")
+        names = ["boxes", "scores", *(["proba"] if proba else []), *(["proposals"] if proposals else [])]
         for images in image_blocks(X, channels_of(self.module_), loader):
-            yield from self._detect_block(images, proba)
+            yield from self._detect_block(images, names)
 
-    def _detect_block(self, images: list[torch.Tensor], proba: bool) -> list[dict[str, NDArray]]:
+    def _detect_block(self, images: list[torch.Tensor], names: list[str]) -> list[dict[str, NDArray]]:
         module = plain_module(self)
         self._set_thresholds()
         answers: list[dict[str, NDArray]] = [{} for _ in images]
@@ -546,20 +580,22 @@ class DeepDetector(RepeatableNet):
             set_training(self, False)
             for idx in same_size(images, self.batch_size):
                 batch = ImageBatch([images[i] for i in idx], [])
-                with distributions(module) if proba else nullcontext() as rows:
+                with distributions(module) if "proba" in names else nullcontext() as rows:
                     found = self.infer(batch)
                 if rows is not None:
-                    found = [{**one, "proba": p} for one, p in zip(found, rows)]
+                    found = [{**one, "proba": p, "proposals": q} for one, (p, q) in zip(found, rows)]
                 for i, one in zip(idx, found):
-                    answers[i] = self._answer(one, proba)
+                    answers[i] = self._answer(one, names)
+                    if "proposals" in names:
+                        height, width = images[i].shape[-2:]
+                        answers[i]["proposals"] *= np.array([width, height, width, height], dtype=np.float32)
         return answers
 
-    def _answer(self, found: dict[str, torch.Tensor], proba: bool) -> dict[str, NDArray]:
-        if proba and "proba" not in found:
+    def _answer(self, found: dict[str, torch.Tensor], names: list[str]) -> dict[str, NDArray]:
+        if "proba" in names and "proba" not in found:
             raise self._lacks_proba()
         codes = found["labels"].cpu().numpy()
         # RetinaNet and FCOS may answer with the background, which they have an output for.
         objects = codes > 0
-        names = ("boxes", "scores", "proba") if proba else ("boxes", "scores")
         answer = {name: found[name].float().cpu().numpy()[objects] for name in names}
         return {"labels": self.classes_[codes[objects] - 1], **answer}

@@ -19,6 +19,7 @@ __all__ = [
     "build_detector",
     "can_have_proba",
     "distributions",
+    "has_proposals",
     "n_outputs_of",
     "set_thresholds",
     "thresholds_of",
@@ -152,30 +153,38 @@ def _kind(module: nn.Module) -> str | None:
     return "ssd" if isinstance(module, SSD) else None
 
 
+def has_proposals(module: nn.Module) -> bool:
+    """Whether boxes come from proposals, as those of torchvision's Faster R-CNN family do."""
+    return _kind(module) == "two-stage"
+
+
 @contextmanager
-def distributions(module: nn.Module) -> Iterator[list[torch.Tensor] | None]:
-    """Collect, for each image that the detector answers inside, the class distributions of its boxes.
+def distributions(module: nn.Module) -> Iterator[list[tuple[torch.Tensor, torch.Tensor | None]] | None]:
+    """Collect, for each image that the detector answers inside, the class distributions of its boxes, and where these
+    come from.
 
     torchvision's own post-processing runs as it is and decides which boxes are kept; each is then found again among
     the head's outputs, by its class, its score and its box before it is scaled to the image, all three exactly. Yields
-    a list to which each image adds a tensor (n_boxes, n_outputs), softmax of the head's logits, in the order of its
-    boxes; None for a module that is of neither of torchvision's families.
+    a list to which each image adds, in the order of its boxes, a tensor (n_boxes, n_outputs), softmax of the head's
+    logits, and the proposals (n_boxes, 4) as fractions of the image, None of a detector that has none; None for a
+    module that is of neither of torchvision's families.
     """
     kind, part = _kind(module), _post_processor(module)
     if kind is None:
         yield None
         return
     own: Callable[..., Any] = part.postprocess_detections
-    taken: list[torch.Tensor] = []
+    taken: list[tuple[torch.Tensor, torch.Tensor | None]] = []
 
     def two_stage(class_logits: Any, box_regression: Any, proposals: Any, image_shapes: Any) -> Any:
         kept = own(class_logits, box_regression, proposals, image_shapes)
         sizes = [len(boxes) for boxes in proposals]
         decoded = part.box_coder.decode(box_regression, proposals).split(sizes)
         proba = F.softmax(class_logits, -1).split(sizes)
-        for *one, p, candidates, shape in zip(*kept, proba, decoded, image_shapes):
+        for *one, p, candidates, proposed, shape in zip(*kept, proba, decoded, proposals, image_shapes):
             boxes, scores, labels = one
-            taken.append(_rows_of(p, _clipped(candidates, shape), boxes, scores, labels))
+            rows = _rows_of(p, _clipped(candidates, shape), boxes, scores, labels)
+            taken.append((p[rows], proposed[rows] / proposed.new_tensor(shape).flip(0).repeat(2)))
         return kept
 
     def ssd(head_outputs: Any, image_anchors: Any, image_shapes: Any) -> Any:
@@ -185,7 +194,7 @@ def distributions(module: nn.Module) -> Iterator[list[torch.Tensor] | None]:
         for one, p, regression, anchors, shape in zip(kept, proba, regressions, image_anchors, image_shapes):
             decoded = part.box_coder.decode_single(regression, anchors)
             boxes = _clipped(decoded, shape)[:, None]
-            taken.append(_rows_of(p, boxes, one["boxes"], one["scores"], one["labels"]))
+            taken.append((p[_rows_of(p, boxes, one["boxes"], one["scores"], one["labels"])], None))
         return kept
 
     part.postprocess_detections = two_stage if kind == "two-stage" else ssd
@@ -204,13 +213,14 @@ def _clipped(boxes: torch.Tensor, shape: Any) -> torch.Tensor:
 def _rows_of(
     proba: torch.Tensor, candidates: torch.Tensor, boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
-    """The rows of `proba` (N, C) that the kept boxes come from; `candidates` are (N, C, 4), or (N, 1, 4) for all C."""
-    rows = torch.empty((len(boxes), proba.shape[1]), dtype=proba.dtype, device=proba.device)
+    """The rows of `proba` (N, C) that the kept boxes come from, (n_boxes,); `candidates` are (N, C, 4), or (N, 1, 4)
+    for all C."""
+    rows = torch.empty(len(boxes), dtype=torch.int64, device=proba.device)
     for label in labels.unique().tolist():
         mine = torch.where(labels == label)[0]
         own = candidates[:, label if candidates.shape[1] > 1 else 0]
         same = (proba[:, label, None] == scores[mine]) & (own[:, None] == boxes[mine]).all(dim=2)
         if not bool(same.any(dim=0).all()):
             raise RuntimeError("A detector's post-processing returned a box that its head did not give.")
-        rows[mine] = proba[same.int().argmax(dim=0)]
+        rows[mine] = same.int().argmax(dim=0)
     return rows

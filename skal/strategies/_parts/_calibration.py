@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from ...models import one_class_proba
 from ...rows import one_column
 
-__all__ = ["best_temperature", "calibration_error", "held_out_proba", "tempered"]
+__all__ = ["best_temperature", "calibration_error", "held_out_proba", "proba_of_held", "tempered"]
 
 _TEMPERATURES = np.geomspace(0.1, 10, 201)  # 1 stands in the middle
 
@@ -52,14 +53,27 @@ def held_out_proba(
     None where the rest has one class only.
     """
     labeled = pool.labeled
-    y, columns = one_column(labeled.y), labeled.y_encoded
+    columns = labeled.y_encoded
     order = rng.permutation(len(columns))
     n_held = max(1, round(share * len(columns)))
-    held, rest = np.sort(order[:n_held]), np.sort(order[n_held:])
+    held, rest = np.sort(order[:n_held]), order[n_held:]
     if len(np.unique(columns[rest])) < 2:
         return None
+    return proba_of_held(labeled, held, rng, by), columns[held]
+
+
+def proba_of_held(labeled: Any, held: NDArray[np.int64], rng: np.random.Generator, by: str) -> NDArray:
+    """Probabilities of the labelled samples `held` (positions) by a clone trained on the rest of them.
+
+    Where the rest has one class only, the clone is sure of that; where there is no rest, of nothing.
+    """
+    y, rest = one_column(labeled.y), np.setdiff1d(np.arange(len(labeled)), held)
+    if len(rest) == 0:
+        return np.full((len(held), len(labeled.classes)), 1 / len(labeled.classes))
+    if len(np.unique(labeled.y_encoded[rest])) < 2:
+        return one_class_proba(len(held), y[rest].tolist()[0], labeled.classes)
     view, view_of_rest = labeled.part(held), labeled.part(rest)
     view_of_rest.y = y[rest]
     view.labeled = view_of_rest
     (proba,) = view.iter_clone_samples(1, rng, bootstrap=False, by=by)
-    return proba, columns[held]
+    return proba

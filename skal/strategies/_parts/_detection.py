@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...base import ScoringStrategy, StrOptions
 from ...pool import PoolView
 
-__all__ = ["DetectionUncertainty"]
+__all__ = ["DetectionUncertainty", "overlaps", "placed"]
 
 _AGGREGATE: dict[str, Callable[[NDArray], Any]] = {"sum": np.sum, "mean": np.mean, "max": np.max}
 
@@ -48,9 +48,22 @@ class DetectionUncertainty(ScoringStrategy):
         for i, proba in enumerate(pool.iter_box_proba(by=self.__name__)):
             if len(proba):
                 scores[i] = aggregate(self._uncertainty(proba.astype(np.float64)))
-        is_empty = np.isnan(scores)
-        if is_empty.all():
-            return np.zeros(len(pool))
-        found = scores[~is_empty]
-        scores[is_empty] = found.min() - 1 if self.empty == "last" else found.max() + 1
-        return scores
+        return placed(scores, self.empty)
+
+
+def placed(scores: NDArray[np.float64], empty: str) -> NDArray[np.float64]:
+    """`scores` of images, with those of images without boxes, which are NaN, 1 below ("last") or above all others."""
+    is_empty = np.isnan(scores)
+    if is_empty.all():
+        return np.zeros(len(scores))
+    found = scores[~is_empty]
+    return np.where(is_empty, found.min() - 1 if empty == "last" else found.max() + 1, scores)
+
+
+def overlaps(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intersection over union of boxes `(..., 4)`, broadcast; 0 where neither has an area."""
+    size = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
+    shared = size.clip(0).prod(axis=-1)
+    areas = [(boxes[..., 2:] - boxes[..., :2]).clip(0).prod(axis=-1) for boxes in (first, second)]
+    union = areas[0] + areas[1] - shared
+    return np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
