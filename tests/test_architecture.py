@@ -23,7 +23,7 @@ CHAIN = [
     "labeling", "experiments", "testing", "cli", "__main__",
 ]  # fmt: skip
 ALLOWED = {room: set(CHAIN[:i]) for i, room in enumerate(CHAIN)}
-for room in ("pool", "base", "strategies", "learners"):
+for room in ("pool", "base", "learners"):
     ALLOWED[room] -= {"nets"}
 ALLOWED["pool"] -= {"metrics"}
 ALLOWED["_version"] = set()

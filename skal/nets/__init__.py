@@ -2,8 +2,16 @@
 
 from ._adversarial import AdversarialClassifier
 from ._classifier import DeepClassifier
+from ._graph_selector import GraphSelector
 from ._pretext import RotationPretext
 from .detector._detector import DeepDetector
 from .fusion._fusion import FusionDescriptor
 
-__all__ = ["AdversarialClassifier", "DeepClassifier", "DeepDetector", "FusionDescriptor", "RotationPretext"]
+__all__ = [
+    "AdversarialClassifier",
+    "DeepClassifier",
+    "DeepDetector",
+    "FusionDescriptor",
+    "GraphSelector",
+    "RotationPretext",
+]

@@ -12,6 +12,7 @@ from ._bald import BALD, bald_sampling
 from ._balque import BALQUE, balque_sampling
 from ._bayesian_entropy import BayesianEntropy, bayesian_entropy_sampling
 from ._cluster_margin import ClusterMargin, cluster_margin_sampling
+from ._core_gcn import CoreGCN, core_gcn_sampling
 from ._core_set import CoreSet, core_set_sampling
 from ._decern import DECERN, decern_sampling
 from ._detection_entropy import DetectionEntropy, detection_entropy_sampling
@@ -38,6 +39,7 @@ from ._random_sampling import RandomSampling, random_sampling
 from ._stochastic_batch import StochasticBatch, stochastic_batch_sampling
 from ._typiclust import TypiClust, typiclust_sampling
 from ._uffm import UFFM, remove_similar, uffm_sampling
+from ._uncertain_gcn import UncertainGCN, uncertain_gcn_sampling
 from ._uncertainty_herding import UncertaintyHerding, uncertainty_herding_sampling
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "ActiveFT",
     "BayesianEntropy",
     "ClusterMargin",
+    "CoreGCN",
     "CoreSet",
     "DetectionEntropy",
     "DetectionLeastConfidence",
@@ -74,6 +77,7 @@ __all__ = [
     "RandomSampling",
     "StochasticBatch",
     "TypiClust",
+    "UncertainGCN",
     "UncertaintyHerding",
     "active_ft_sampling",
     "alfa_mix_sampling",
@@ -85,6 +89,7 @@ __all__ = [
     "bayesian_entropy_sampling",
     "cluster_distance_difference",
     "cluster_margin_sampling",
+    "core_gcn_sampling",
     "core_set_sampling",
     "decern_sampling",
     "detection_entropy_sampling",
@@ -112,6 +117,7 @@ __all__ = [
     "sub_pool_bounds",
     "typiclust_sampling",
     "uffm_sampling",
+    "uncertain_gcn_sampling",
     "uncertainty_herding_sampling",
     "usable_with",
 ]
