@@ -10,6 +10,7 @@ from ._bait import BAIT, bait_sampling
 from ._bal import BAL, bal_sampling
 from ._bald import BALD, bald_sampling
 from ._balque import BALQUE, balque_sampling
+from ._batch_rank import BatchRank, batch_rank_sampling
 from ._bayesian_entropy import BayesianEntropy, bayesian_entropy_sampling
 from ._cluster_margin import ClusterMargin, cluster_margin_sampling
 from ._core_gcn import CoreGCN, core_gcn_sampling
@@ -20,6 +21,7 @@ from ._detection_least_confidence import DetectionLeastConfidence, detection_lea
 from ._detection_margin import DetectionMargin, detection_margin_sampling
 from ._dm2 import DM2, dm2_sampling
 from ._drop_query import DropQuery, drop_query_sampling
+from ._emoc import EMOC, emoc_sampling
 from ._entropy_sampling import EntropySampling, entropy_sampling
 from ._epig import EPIG, epig_sampling
 from ._expected_error_reduction import expected_error_reduction
@@ -50,11 +52,13 @@ __all__ = [
     "BALQUE",
     "DECERN",
     "DM2",
+    "EMOC",
     "EPIG",
     "PT4AL",
     "UFFM",
     "ALFAMix",
     "ActiveFT",
+    "BatchRank",
     "BayesianEntropy",
     "ClusterMargin",
     "CoreGCN",
@@ -86,6 +90,7 @@ __all__ = [
     "bal_sampling",
     "bald_sampling",
     "balque_sampling",
+    "batch_rank_sampling",
     "bayesian_entropy_sampling",
     "cluster_distance_difference",
     "cluster_margin_sampling",
@@ -97,6 +102,7 @@ __all__ = [
     "detection_margin_sampling",
     "dm2_sampling",
     "drop_query_sampling",
+    "emoc_sampling",
     "entropy_sampling",
     "epig_sampling",
     "expected_error_reduction",
