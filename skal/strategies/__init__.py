@@ -38,6 +38,7 @@ from ._prob_cover import ProbCover, prob_cover_sampling
 from ._pt4al import PT4AL, pt4al_sampling
 from ._query_by_committee import QueryByCommittee, query_by_committee_sampling
 from ._random_sampling import RandomSampling, random_sampling
+from ._smal import SMAL, smal_sampling
 from ._stochastic_batch import StochasticBatch, stochastic_batch_sampling
 from ._typiclust import TypiClust, typiclust_sampling
 from ._uffm import UFFM, remove_similar, uffm_sampling
@@ -55,6 +56,7 @@ __all__ = [
     "EMOC",
     "EPIG",
     "PT4AL",
+    "SMAL",
     "UFFM",
     "ALFAMix",
     "ActiveFT",
@@ -119,6 +121,7 @@ __all__ = [
     "query_by_committee_sampling",
     "random_sampling",
     "remove_similar",
+    "smal_sampling",
     "stochastic_batch_sampling",
     "sub_pool_bounds",
     "typiclust_sampling",
