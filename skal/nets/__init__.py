@@ -1,6 +1,7 @@
 """Torch models as scikit-learn estimators, through skorch."""
 
 from ._adversarial import AdversarialClassifier
+from ._adversarial_vae import AdversarialVAE
 from ._classifier import DeepClassifier
 from ._graph_selector import GraphSelector
 from ._pretext import RotationPretext
@@ -9,6 +10,7 @@ from .fusion._fusion import FusionDescriptor
 
 __all__ = [
     "AdversarialClassifier",
+    "AdversarialVAE",
     "DeepClassifier",
     "DeepDetector",
     "FusionDescriptor",

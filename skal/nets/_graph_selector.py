@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from ..exceptions import TrainingDivergedError
 from ..rows import flat_numeric
 from ..utils._arrays import blocks
 from ..utils._compat import Interval, validate_parameter_constraints
@@ -23,7 +24,7 @@ from ..utils._validation import kind_of
 from ._params import check_device
 from ._unchanged import unchanged_on_error
 
-__all__ = ["GraphSelector", "degrees", "graph_product", "unit_rows"]
+__all__ = ["GraphSelector", "as_mask", "degrees", "graph_product", "unit_rows"]
 
 _ROWS = 4096  # samples worked on at once
 _LEAST = 1.0  # a column sums to at least that
@@ -110,6 +111,8 @@ class GraphSelector(TransformerMixin, BaseEstimator):
     ------
     ValueError, TypeError
         A parameter out of range, samples that are no finite numbers, `y` that is not one of 0 and 1 for each sample.
+    TrainingDivergedError
+        A loss that is not finite.
 
     Notes
     -----
@@ -194,11 +197,8 @@ class GraphSelector(TransformerMixin, BaseEstimator):
             self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
         )
         check_device(self.device, type(self).__name__)
-        features, is_labeled = _features(X), _mask(y)
-        if len(is_labeled) != len(features):
-            raise ValueError(
-                f"y must say of each of the {len(features)} samples whether it is labelled. Got {len(is_labeled)}."
-            )
+        features = _features(X)
+        is_labeled = as_mask(y, len(features))
         seed = sklearn_seed(make_generator(self.random_state))
         device = torch.device(resolve_device(self.device))
         with unchanged_on_error(self), torch_rng(seed, device=device):
@@ -223,6 +223,11 @@ class GraphSelector(TransformerMixin, BaseEstimator):
                 loss.backward()
                 optimizer.step()
                 losses.append(float(loss.detach()))
+                if not np.isfinite(losses[-1]):
+                    raise TrainingDivergedError(
+                        f"The loss of {type(self).__name__} must be finite. Got {losses[-1]} in epoch {len(losses)}: "
+                        f"lower lr, which is {self.lr}."
+                    )
                 bar.update()
                 bar.set_postfix(loss=f"{losses[-1]:.3f}")
         return losses
@@ -309,8 +314,11 @@ def _features(X: Any) -> NDArray:
     return found
 
 
-def _mask(y: Any) -> NDArray[np.bool_]:
+def as_mask(y: Any, n: int) -> NDArray[np.bool_]:
+    """Whether each of `n` samples is labelled, `(n,)`."""
     found = np.asarray(y)
     if found.ndim != 1 or not np.isin(found, (0, 1)).all():
         raise ValueError("y must be 0 or 1 for each sample: whether it is labelled. Got other values or another shape.")
+    if len(found) != n:
+        raise ValueError(f"y must say of each of the {n} samples whether it is labelled. Got {len(found)} values.")
     return found.astype(bool)

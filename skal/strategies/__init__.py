@@ -44,6 +44,7 @@ from ._typiclust import TypiClust, typiclust_sampling
 from ._uffm import UFFM, remove_similar, uffm_sampling
 from ._uncertain_gcn import UncertainGCN, uncertain_gcn_sampling
 from ._uncertainty_herding import UncertaintyHerding, uncertainty_herding_sampling
+from ._vaal import VAAL, vaal_sampling
 
 __all__ = [
     "BADGE",
@@ -58,6 +59,7 @@ __all__ = [
     "PT4AL",
     "SMAL",
     "UFFM",
+    "VAAL",
     "ALFAMix",
     "ActiveFT",
     "BatchRank",
@@ -129,6 +131,7 @@ __all__ = [
     "uncertain_gcn_sampling",
     "uncertainty_herding_sampling",
     "usable_with",
+    "vaal_sampling",
 ]
 
 

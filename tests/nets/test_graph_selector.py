@@ -10,6 +10,7 @@ from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from skal.exceptions import TrainingDivergedError
 from skal.nets import GraphSelector
 from skal.nets._graph_selector import degrees, graph_product, unit_rows
 
@@ -167,7 +168,7 @@ def test_parameters(params, message):
         (np.empty((0, 2)), [], ValueError, "X must hold samples of finite numbers"),
         (np.eye(2), [0, 2], ValueError, "y must be 0 or 1 for each sample"),
         (np.eye(2), [[0, 1]], ValueError, "y must be 0 or 1 for each sample"),
-        (np.eye(2), [0, 1, 1], ValueError, "y must say of each of the 2 samples whether it is labelled. Got 3."),
+        (np.eye(2), [0, 1, 1], ValueError, "y must say of each of the 2 samples whether it is labelled. Got 3 values."),
     ],
 )
 def test_samples(X, y, error, message):
@@ -181,3 +182,8 @@ def test_other_features_and_no_fit():
     net = GraphSelector(max_epochs=1).fit(np.eye(2), [0, 1])
     with pytest.raises(ValueError, match="X must have 2 features, as in fit. Got 3 instead."):
         net.predict_proba(np.eye(3))
+
+
+def test_a_loss_that_is_not_finite():
+    with pytest.raises(TrainingDivergedError, match="The loss of GraphSelector must be finite. Got .* lower lr"):
+        GraphSelector(lr=1e30, random_state=0).fit(np.eye(4), [0, 1, 0, 1])
