@@ -381,7 +381,7 @@ class _VAE(nn.Module):
 
 def _convolutions(shape: tuple[int, ...], channels: list[int], latent: int) -> tuple[nn.Sequential, nn.Sequential, int]:
     """Encoder, decoder, and the number of features between them."""
-    sizes = [shape[1:]]
+    sizes = [(shape[1], shape[2])]
     while len(sizes) <= len(channels) and min(sizes[-1]) >= 2:
         sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
     if len(sizes) == 1:
@@ -394,7 +394,7 @@ def _convolutions(shape: tuple[int, ...], channels: list[int], latent: int) -> t
     first, widest = sizes[-2], channels[-1]
     up: list[nn.Module] = [nn.Linear(latent, widest * math.prod(first)), nn.Unflatten(1, (widest, *first))]
     for i in range(len(channels) - 1, 0, -1):
-        lost = tuple(size % 2 for size in sizes[i - 1])
+        lost = sizes[i - 1][0] % 2, sizes[i - 1][1] % 2
         up += [nn.ConvTranspose2d(channels[i], channels[i - 1], 4, 2, 1, lost, bias=False)]
         up += [nn.BatchNorm2d(channels[i - 1]), nn.ReLU()]
     up.append(nn.ConvTranspose2d(channels[0], shape[0], 1))

@@ -162,8 +162,8 @@ def usable_with(model: Any) -> list[str]:
     >>> from sklearn.svm import SVC
     >>> from skal.strategies import usable_with
     >>> usable_with(SVC())  # doctest: +NORMALIZE_WHITESPACE
-    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'MaxHerding', 'Partitioned', 'Prefilter', 'ProbCover', 'RandomSampling',
-     'StochasticBatch', 'TypiClust']
+    ['ActiveFT', 'CoreGCN', 'CoreSet', 'KMeansSampling', 'MaxHerding', 'Partitioned', 'Prefilter', 'ProbCover',
+     'RandomSampling', 'StochasticBatch', 'TypiClust', 'UncertainGCN', 'VAAL']
     """
     known = model if isinstance(model, Model) else Unwrapped(model).model
 
