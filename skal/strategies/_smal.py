@@ -35,8 +35,8 @@ class SMAL(QueryStrategy):
         How many of the most uncertain samples are looked at. What is asked for beyond them, or beyond what explains
         them all, is filled up with the most uncertain samples of the rest.
     bandwidth : float > 0 or "auto", default="auto"
-        Width of the kernel, a distance between embeddings. "auto": the median distance between two of the samples
-        looked at that are not alike.
+        Width of the kernel, a distance between embeddings. "auto": half the distance between a sample looked at and the
+        nearest one that is not alike, in the median. The wider it is, the fewer samples explain all.
     random_state : int, RandomState or None, default=None
         Breaks ties; an integer gives the same run every time.
 
@@ -124,14 +124,15 @@ def entropies(proba: NDArray) -> NDArray[np.float64]:
 
 
 def gaussian_kernel(z: NDArray[np.float64], bandwidth: float | None) -> NDArray[np.float64]:
-    """``exp(-||z_i - z_j||^2 / (2 bandwidth^2))``, by default with the median of the distances that are not 0."""
+    """``exp(-||z_i - z_j||^2 / (2 bandwidth^2))``, by default half the median distance of the nearest."""
     z = z - z.mean(axis=0)
     sq_norms = np.einsum("ij,ij->i", z, z)
     kernel = squared_distances(z @ z.T, sq_norms[:, None], sq_norms)
     np.fill_diagonal(kernel, 0)
     if bandwidth is None:
-        above = kernel[kernel > 0]
-        bandwidth = float(np.sqrt(np.median(above))) if len(above) else 1.0
+        nearest = kernel.min(axis=1, initial=np.inf, where=kernel > 0)
+        nearest = nearest[np.isfinite(nearest)]
+        bandwidth = float(np.sqrt(np.median(nearest)) / 2) if len(nearest) else 1.0
     kernel /= -bandwidth
     with np.errstate(over="ignore", under="ignore"):
         # Not by its square, which may be 0 or infinite.

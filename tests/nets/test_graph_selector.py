@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from skal.exceptions import TrainingDivergedError
 from skal.nets import GraphSelector
-from skal.nets._graph_selector import degrees, graph_product, unit_rows
+from skal.nets._graph_selector import _chosen, degrees, graph_product, unit_rows
 
 
 def dense(X):
@@ -187,3 +187,29 @@ def test_other_features_and_no_fit():
 def test_a_loss_that_is_not_finite():
     with pytest.raises(TrainingDivergedError, match="The loss of GraphSelector must be finite. Got .* lower lr"):
         GraphSelector(lr=1e30, random_state=0).fit(np.eye(4), [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.999])
+@pytest.mark.parametrize("shape", [(7, 3), (300, 257)])
+def test_units_are_dropped_with_their_probability(shape, share):
+    like = torch.zeros(shape)
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(0)
+        masks = [_chosen(like, share) for _ in range(400 if shape[0] == 7 else 20)]
+    assert masks[0].shape == shape
+    means = torch.stack(masks).double().mean(dim=0)
+    spread = np.sqrt(share * (1 - share) / len(masks))
+    assert abs(means.mean() - share) < 5 * spread / np.sqrt(like.numel()) + 1e-5
+    if len(masks) == 400:
+        assert (abs(means - share) < 6 * spread + 1e-9).all()
+
+
+def test_dropout_is_made_up_for_in_training_alone():
+    X, is_labeled = samples(200, 4, "not negative"), np.arange(200) % 2 == 0
+
+    def loss(dropout):
+        net = GraphSelector(hidden=4000, dropout=dropout, max_epochs=1, lr=1e-30, random_state=0)
+        return net.fit(X, is_labeled).losses_[0]
+
+    assert loss(0.5) == pytest.approx(loss(0.0), rel=0.1)
+    assert loss(0.5) != loss(0.0)

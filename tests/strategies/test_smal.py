@@ -92,11 +92,10 @@ def test_only_the_most_uncertain_are_looked_at():
     assert scores[8:].tolist() == [0.0] * 4
 
 
-def test_the_bandwidth_is_the_median_distance_of_those_that_differ():
-    z = np.array([[0.0], [0.0], [1.0], [3.0]])
-    distances = [1, 3, 1, 3, 2]  # of the pairs that are not alike
-    width = np.sqrt(np.median(np.square(distances)))
-    np.testing.assert_allclose(gaussian_kernel(z, None), gaussian_kernel(z, width))
+def test_the_bandwidth_is_half_the_median_distance_from_the_nearest_that_differs():
+    z = np.array([[0.0], [0.0], [1.0], [3.0], [9.0]])
+    nearest = [1, 1, 1, 2, 6]
+    np.testing.assert_allclose(gaussian_kernel(z, None), gaussian_kernel(z, np.median(nearest) / 2))
     assert gaussian_kernel(np.ones((3, 2)), None).tolist() == np.ones((3, 3)).tolist()
 
 
