@@ -104,6 +104,8 @@ class GraphSelector(TransformerMixin, BaseEstimator):
         The trained network, on the CPU.
     losses_ : list of float
         The loss in each epoch.
+    is_signed_ : bool
+        Whether a feature was negative in fit, so that similarities are moved into [0, 1].
     n_features_in_ : int
     classes_ : ndarray, [0, 1]
 
@@ -125,6 +127,10 @@ class GraphSelector(TransformerMixin, BaseEstimator):
 
     .. math:: -\\frac{1}{|L|} \\sum_{i \\in L} \\log p_i
               - \\lambda \\frac{1}{|U|} \\sum_{i \\in U} \\log (1 - p_i).
+
+    Where a feature is negative, so that similarities may be, each row of F is joined by a 1 before it is brought to
+    length 1: similarities are then (1 + cosine) / 2. Columns that sum to nothing would be divided by that otherwise,
+    and the training not settle.
 
     The matrix is never built: A z = F (F' (z / D)) - z / D + z. `predict_proba` and `transform` build the graph of the
     samples that they are given, so that these should be given together, and have the labelled ones among them.
@@ -202,8 +208,10 @@ class GraphSelector(TransformerMixin, BaseEstimator):
         seed = sklearn_seed(make_generator(self.random_state))
         device = torch.device(resolve_device(self.device))
         with unchanged_on_error(self), torch_rng(seed, device=device):
-            module = _Graph(features.shape[1], self.hidden, self.dropout).to(device)
-            self.losses_ = self._train(module, _Joined(features, device), torch.from_numpy(is_labeled).to(device))
+            self.is_signed_ = bool(features.min() < 0)
+            module = _Graph(features.shape[1] + self.is_signed_, self.hidden, self.dropout).to(device)
+            graph = _Joined(features, self.is_signed_, device)
+            self.losses_ = self._train(module, graph, torch.from_numpy(is_labeled).to(device))
             self.module_ = module.cpu().eval()
             self.n_features_in_ = features.shape[1]
             self.classes_ = np.arange(2)
@@ -271,7 +279,7 @@ class GraphSelector(TransformerMixin, BaseEstimator):
         with torch.no_grad():
             module = self.module_.to(device)
             try:
-                return module(_Joined(features, device))
+                return module(_Joined(features, self.is_signed_, device))
             finally:
                 self.module_.cpu()
 
@@ -279,8 +287,12 @@ class GraphSelector(TransformerMixin, BaseEstimator):
 class _Joined:
     """The graph of samples on a device, with its first product, which stays the same."""
 
-    def __init__(self, features: NDArray, device: torch.device) -> None:
-        self.f = torch.from_numpy(unit_rows(features, np.float32)).to(device)
+    def __init__(self, features: NDArray, is_signed: bool, device: torch.device) -> None:
+        unit = unit_rows(features, np.float32)
+        if is_signed:
+            # Similarities are then (1 + f_i . f_j) / 2.
+            unit = unit_rows(np.hstack([unit, np.ones((len(unit), 1), dtype=np.float32)]))
+        self.f = torch.from_numpy(unit).to(device)
         self.own, self.degree = degrees(self.f)
         self.first = self.times(self.f)
 

@@ -58,10 +58,11 @@ class CoreGCN(GraphMixin, QueryStrategy):
     the graph, (n, n), is never built, since A z = F (F' (z / D)) - z / D + z.
 
     Differences from the paper: the graph holds all of the pool, where the code draws 10,000 samples of it (see
-    `n_train`). A column of the graph sums to at least 1 before it is divided by its sum, so that embeddings with
-    negative similarities do no harm; the code divides by whatever the sum is. An embedding of zeros is like no other
-    one. Logarithms are taken of the logits, without a small number in them. Layers that the code makes and
-    never uses are left out.
+    `n_train`). Where an embedding has negative numbers, each is joined by a constant, which makes similarities of
+    cosines (1 + cosine) / 2: the code divides by sums that may then be nothing or less, and its training does not
+    settle. A column's sum below 1 counts as 1; a sample's similarity with itself is left out of it also where its
+    embedding is all zeros. Logarithms are taken of the logits, without a small number in them. Layers that the code
+    makes and never uses are left out.
 
     References
     ----------

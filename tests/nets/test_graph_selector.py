@@ -63,10 +63,13 @@ def test_length_one_of_numbers_of_any_size(scale):
     np.testing.assert_allclose(unit_rows(X * scale), unit_rows(X), atol=1e-15)
 
 
-def test_features_and_probabilities_follow_from_the_weights():
-    X = samples(50, 6, "any")
+@pytest.mark.parametrize("kind", ["any", "not negative", "with zeros"])
+def test_features_and_probabilities_follow_from_the_weights(kind):
+    X = samples(50, 6, kind)
     net = GraphSelector(hidden=8, max_epochs=5, random_state=0).fit(X, np.arange(50) < 10)
-    f, graph = dense(X)
+    assert net.is_signed_ == (kind == "any")
+    # With a constant beside them, cosines in [-1, 1] become similarities in [0, 1].
+    f, graph = dense(np.hstack([dense(X)[0], np.ones((50, 1))]) if kind == "any" else X)
     first, second = net.module_.first, net.module_.second
     weights = [p.detach().numpy().astype(float) for p in (first.weight, first.bias, second.weight, second.bias)]
     units = np.maximum(graph @ f @ weights[0].T + weights[1], 0)
@@ -95,8 +98,11 @@ def test_what_is_far_from_the_labelled_looks_unlabelled(sign):
     rng = np.random.default_rng(0)
     centers = np.array([[1.0, 0, 0], [0, 1.0, 0]]) if sign == "not negative" else np.array([[1.0, 1, 1], [-1, -1, -1]])
     X = np.vstack([center + 0.1 * rng.standard_normal((60, 3)) for center in centers])
-    p = GraphSelector(random_state=0).fit(X, np.arange(120) < 25).predict_proba(X)[:, 1]
-    assert p[60:].max() < 0.1 < 0.3 < p[:60].min()
+    for seed in range(3):
+        net = GraphSelector(random_state=seed).fit(X, np.arange(120) < 25)
+        p = net.predict_proba(X)[:, 1]
+        assert p[60:].max() < 0.1 < 0.3 < p[:60].min()
+        assert net.losses_[-1] < net.losses_[0]
 
 
 def test_a_weight_of_zero_forgets_the_unlabelled():

@@ -42,12 +42,12 @@ def test_the_region_without_labels_is_preferred():
 def test_standardised_features_do_no_harm():
     """Negative similarities, with columns of the graph that sum to nothing or less."""
     rng = np.random.default_rng(0)
-    X = np.vstack([center + rng.standard_normal((60, 6)) for center in (-np.ones(6), np.ones(6))])
+    X = np.vstack([center + 0.5 * rng.standard_normal((60, 6)) for center in (-np.ones(6), np.ones(6))])
     labeled = FakePool(embeddings=X[:15], y=np.zeros(15, dtype=int))
     pool = FakePool(embeddings=X[15:], labeled=labeled)
-    picks, scores = UncertainGCN(margin=0.0, random_state=0).select(pool, pool.X, 20)
-    assert (picks >= 45).mean() > 0.9
-    assert (scores > -0.1).all()
+    for seed in range(3):
+        picks, _ = UncertainGCN(random_state=seed).select(pool, pool.X, 20)
+        assert (picks >= 45).all()
 
 
 def test_a_part_of_the_pool_trains_and_all_of_it_is_scored():
