@@ -76,8 +76,8 @@ class VAAL(ScoringStrategy):
     Differences from the paper: the length of the training, where the authors' code passes over the whole data 100
     times; tables, for which the paper has no network; images of any size. The mean code of the discriminator's steps is
     in training mode, that of the scores in eval mode. With the authors' settings the divergence outweighs everything,
-    and what the discriminator sees is often next to chance: ``kl_reduction="mean"`` and a small `adversary_weight` such
-    as 0.02 make it find what is unlike the labelled samples.
+    and the discriminator may stay at chance: ``kl_reduction="mean"`` and a small `adversary_weight` such as 0.02 make
+    it find what is unlike the labelled samples.
 
     References
     ----------
