@@ -44,6 +44,10 @@ MAKE = {
     "EPIG": lambda: {"n_passes": 4},  # each may be a fit
     "PAL": lambda: {"max_epochs": 10, "n_subqueries": 2},  # a tenth of the default, for the same checks
     "StochasticBatch": lambda: {"strategy": strategies.MarginSampling()},
+    # Smaller networks, trained for less; their own tests have the defaults.
+    "CoreGCN": lambda: {"hidden": 16, "max_epochs": 20},
+    "UncertainGCN": lambda: {"hidden": 16, "max_epochs": 20},
+    "VAAL": lambda: {"hidden": 16, "n_iter": 4},
 }
 
 ALL = [name for name in strategies.__all__ if isinstance(getattr(strategies, name), type)]

@@ -10,8 +10,10 @@ from ._bait import BAIT, bait_sampling
 from ._bal import BAL, bal_sampling
 from ._bald import BALD, bald_sampling
 from ._balque import BALQUE, balque_sampling
+from ._batch_rank import BatchRank, batch_rank_sampling
 from ._bayesian_entropy import BayesianEntropy, bayesian_entropy_sampling
 from ._cluster_margin import ClusterMargin, cluster_margin_sampling
+from ._core_gcn import CoreGCN, core_gcn_sampling
 from ._core_set import CoreSet, core_set_sampling
 from ._decern import DECERN, decern_sampling
 from ._detection_entropy import DetectionEntropy, detection_entropy_sampling
@@ -21,6 +23,7 @@ from ._detection_stability import DetectionStability, detection_stability_sampli
 from ._detection_tightness import DetectionTightness, detection_tightness_sampling
 from ._dm2 import DM2, dm2_sampling
 from ._drop_query import DropQuery, drop_query_sampling
+from ._emoc import EMOC, emoc_sampling
 from ._entropy_sampling import EntropySampling, entropy_sampling
 from ._epig import EPIG, epig_sampling
 from ._expected_error_reduction import expected_error_reduction
@@ -40,10 +43,13 @@ from ._prob_cover import ProbCover, prob_cover_sampling
 from ._pt4al import PT4AL, pt4al_sampling
 from ._query_by_committee import QueryByCommittee, query_by_committee_sampling
 from ._random_sampling import RandomSampling, random_sampling
+from ._smal import SMAL, smal_sampling
 from ._stochastic_batch import StochasticBatch, stochastic_batch_sampling
 from ._typiclust import TypiClust, typiclust_sampling
 from ._uffm import UFFM, remove_similar, uffm_sampling
+from ._uncertain_gcn import UncertainGCN, uncertain_gcn_sampling
 from ._uncertainty_herding import UncertaintyHerding, uncertainty_herding_sampling
+from ._vaal import VAAL, vaal_sampling
 
 __all__ = [
     "BADGE",
@@ -53,15 +59,20 @@ __all__ = [
     "BALQUE",
     "DECERN",
     "DM2",
+    "EMOC",
     "EPIG",
     "FKSS",
     "PAL",
     "PT4AL",
+    "SMAL",
     "UFFM",
+    "VAAL",
     "ALFAMix",
     "ActiveFT",
+    "BatchRank",
     "BayesianEntropy",
     "ClusterMargin",
+    "CoreGCN",
     "CoreSet",
     "DetectionEntropy",
     "DetectionLeastConfidence",
@@ -84,6 +95,7 @@ __all__ = [
     "RandomSampling",
     "StochasticBatch",
     "TypiClust",
+    "UncertainGCN",
     "UncertaintyHerding",
     "active_ft_sampling",
     "alfa_mix_sampling",
@@ -92,9 +104,11 @@ __all__ = [
     "bal_sampling",
     "bald_sampling",
     "balque_sampling",
+    "batch_rank_sampling",
     "bayesian_entropy_sampling",
     "cluster_distance_difference",
     "cluster_margin_sampling",
+    "core_gcn_sampling",
     "core_set_sampling",
     "decern_sampling",
     "detection_entropy_sampling",
@@ -104,6 +118,7 @@ __all__ = [
     "detection_tightness_sampling",
     "dm2_sampling",
     "drop_query_sampling",
+    "emoc_sampling",
     "entropy_sampling",
     "epig_sampling",
     "expected_error_reduction",
@@ -123,12 +138,15 @@ __all__ = [
     "query_by_committee_sampling",
     "random_sampling",
     "remove_similar",
+    "smal_sampling",
     "stochastic_batch_sampling",
     "sub_pool_bounds",
     "typiclust_sampling",
     "uffm_sampling",
+    "uncertain_gcn_sampling",
     "uncertainty_herding_sampling",
     "usable_with",
+    "vaal_sampling",
 ]
 
 
@@ -159,8 +177,8 @@ def usable_with(model: Any) -> list[str]:
     >>> from sklearn.svm import SVC
     >>> from skal.strategies import usable_with
     >>> usable_with(SVC())  # doctest: +NORMALIZE_WHITESPACE
-    ['ActiveFT', 'CoreSet', 'KMeansSampling', 'MaxHerding', 'PAL', 'Partitioned', 'Prefilter', 'ProbCover',
-     'RandomSampling', 'StochasticBatch', 'TypiClust']
+    ['ActiveFT', 'CoreGCN', 'CoreSet', 'KMeansSampling', 'MaxHerding', 'PAL', 'Partitioned', 'Prefilter', 'ProbCover',
+     'RandomSampling', 'StochasticBatch', 'TypiClust', 'UncertainGCN', 'VAAL']
     """
     known = model if isinstance(model, Model) else Unwrapped(model).model
 

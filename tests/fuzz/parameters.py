@@ -31,6 +31,7 @@ LIGHT = {
     "BALD": {"n_samples": 3},
     "BALQUE": {"n_snapshots": 2},
     "BayesianEntropy": {"n_samples": 3},
+    "CoreGCN": {"max_epochs": 2, "hidden": 4},
     "EPIG": {"n_passes": 2},
     "LearningLoss": {"max_epochs": 2},
     "NoiseStability": {"n_samples": 3},
@@ -40,10 +41,12 @@ LIGHT = {
     "Prefilter": {"strategy": strategies.MarginSampling(), "n_candidates": 5},
     "QueryByCommittee": {"n_members": 2},
     "StochasticBatch": {"strategy": strategies.MarginSampling()},
+    "UncertainGCN": {"max_epochs": 2, "hidden": 4},
+    "VAAL": {"n_iter": 1, "hidden": 4, "channels": (2,)},
 }
 # Parameters whose larger values cost time alone: what is in range, and would run for ever.
 COSTLY = {"n_steps", "max_iter", "n_samples", "n_members", "n_snapshots", "n_init", "max_epochs", "n_passes"}
-COSTLY |= {"fine_tune_epochs", "hidden"}
+COSTLY |= {"fine_tune_epochs", "n_iter", "hidden", "latent"}
 
 
 class Unprintable:

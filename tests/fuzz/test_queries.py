@@ -21,7 +21,8 @@ a_model = st.sampled_from([*models.MODELS, "committee"])
 NO_SPARSE = {"bayes", "pipeline", "deep behind a scaler", "bagging", "committee", "embedder", "neighbours"}
 # Where the scores are ranks of several kinds, or of steps.
 UNORDERED = {"BAL", "PT4AL", "UFFM", "PatraBruzzone", "KMeansSampling", "TypiClust", "BADGE", "ActiveFT", "ALFAMix"}
-UNORDERED |= {"CoreSet", "ProbCover", "NoiseStability", "DECERN", "BAIT", "ClusterMargin", "FKSS", "PAL"}
+UNORDERED |= {"CoreGCN", "CoreSet", "ProbCover", "NoiseStability", "DECERN", "BAIT", "ClusterMargin", "SMAL"}
+UNORDERED |= {"FKSS", "PAL"}
 
 # Samples that a schedule needs: PCA has no likelihood of two, which are on a line, and there are two clusters.
 FEWEST = {"PT4AL": 3, "BAL": 2}

@@ -30,17 +30,22 @@ READS = {
     "UFFM": ((1, 0), (1, 0)),
     "BADGE": ((1, 0), (1, 0)),
     "DropQuery": ((1, 0), (1, 0)),
+    "BatchRank": ((1, 0), (1, 0)),
+    "SMAL": ((1, 0), (1, 0)),
     # One for the keys of samples.
     "ClusterMargin": ((2, 0), (2, 0)),
     # Those that compare the pool with what is labelled.
     "ALFAMix": ((1, 1), (1, 1)),
     "BAIT": ((1, 1), (1, 1)),
     "LearningLoss": ((1, 1), (1, 1)),
+    "CoreGCN": ((1, 1), (1, 1)),
     "CoreSet": ((1, 1), (1, 1)),
     "DECERN": ((1, 1), (1, 1)),
+    "EMOC": ((1, 1), (1, 1)),
     "MaxHerding": ((1, 1), (1, 1)),
     "ProbCover": ((1, 1), (1, 1)),
     "TypiClust": ((1, 1), (1, 1)),
+    "UncertainGCN": ((1, 1), (1, 1)),
     # Several passes: one for each of 4 dropout masks, which a frozen backbone needs once.
     "BALD": ((4, 0), (1, 0)),
     "BayesianEntropy": ((4, 0), (1, 0)),
@@ -92,8 +97,9 @@ SETTINGS = {
     "StochasticBatch": {"strategy": strategies.MarginSampling()},
     "Prefilter": {"strategy": strategies.CoreSet(), "first": strategies.MarginSampling(), "n_candidates": N_POOL // 2},
 }
+LINEAR = {"BADGE", "EMOC"}
 # What computes with raw samples, and what chooses by another strategy in parts of the pool.
-OTHERS = {"DM2", "Partitioned"}
+OTHERS = {"DM2", "Partitioned", "VAAL"}
 
 
 class Images(Dataset):
@@ -135,10 +141,10 @@ def make(name, frozen):
     settings = {"max_epochs": EPOCHS, "lr": 0.05, "batch_size": 16, "device": "cpu", "random_state": 0}
     if not frozen:
         return DeepClassifier(Net, **settings)
-    # BADGE needs a linear head, the strategies of opinions one with dropout.
-    module = {} if name == "BADGE" else {"embedding_layer": "head"}
+    # BADGE and EMOC need a linear head, the strategies of opinions one with dropout.
+    module = {} if name in LINEAR else {"embedding_layer": "head"}
     return DeepClassifier(
-        Net if name == "BADGE" else DropoutHead, freeze="backbone", feature_cache=None, **module, **settings
+        Net if name in LINEAR else DropoutHead, freeze="backbone", feature_cache=None, **module, **settings
     )
 
 

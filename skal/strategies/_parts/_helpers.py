@@ -1,0 +1,16 @@
+"""What strategies share that train a network of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...pool import PoolView
+from ...utils._torch import resolve_device
+
+__all__ = ["helper_device"]
+
+
+def helper_device(pool: PoolView) -> Any:
+    """Where a helper network is trained: on the device of the classifier's network; on the CPU beside any other."""
+    estimator = pool.model.estimator
+    return resolve_device(estimator.device) or "cpu" if hasattr(estimator, "module_") else "cpu"
