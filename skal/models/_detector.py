@@ -50,12 +50,12 @@ class DetectorModel(Model):
 
     def detections(self, X: Any, n: int, noise: float = 0.0, seed: int = 0) -> Iterator[dict[str, NDArray]]:
         found = self._detect(X) if noise == 0 else self._detect_blocks(noisy_images(X, n, noise, seed))
-        return self._checked(found, n, "boxes", "scores")
+        return self._each_checked(found, n, "boxes", "scores")
 
     def proposals(self, X: Any, n: int) -> Iterator[dict[str, NDArray]]:
         if "proposals" not in self.offers:
             raise self.lacks("proposals")
-        return self._checked(self.estimator.iter_proposals(X), n, "boxes", "scores", "proposals")
+        return self._each_checked(self.estimator.iter_proposals(X), n, "boxes", "scores", "proposals")
 
     def _detect(self, X: Any) -> Iterator[Any]:
         return iter(getattr(self.estimator, "iter_detect", self.estimator.detect)(X))
@@ -64,7 +64,7 @@ class DetectorModel(Model):
         for block in images:
             yield from self._detect(block)
 
-    def _checked(self, found: Iterator[Any], n: int, *names: str) -> Iterator[dict[str, NDArray]]:
+    def _each_checked(self, found: Iterator[Any], n: int, *names: str) -> Iterator[dict[str, NDArray]]:
         seen = 0
         for one in found:
             seen += 1

@@ -24,9 +24,9 @@ from ..utils._random import make_generator, sklearn_seed
 from ..utils._torch import first_output, resolve_device, torch_rng
 from ..utils._validation import kind_of
 from ._backbone import fresh_module
+from ._data import as_tensor
 from ._labels import as_labels, encode, sorted_labels
 from ._params import check_device
-from ._plumbing import as_tensor
 from ._unchanged import unchanged_on_error
 
 __all__ = ["RotationClassifier"]
