@@ -38,8 +38,12 @@ DATA = Path(os.environ.get("SKAL_DATA", ROOT.parent / "shared" / "data"))
 N_TEST = 4000
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
-# What a strategy cannot do without; all else is its default.
-SETTINGS = {"PT4AL": lambda: {"pretext": PCA(32, random_state=0)}}
+# What a strategy cannot do without, or would take hours for; all else is its default. The network of PAL is trained for
+# a fifth of its epochs and picks in two sub-queries.
+SETTINGS = {
+    "PT4AL": lambda: {"pretext": PCA(32, random_state=0)},
+    "PAL": lambda: {"max_epochs": 20, "n_subqueries": 2},
+}
 
 
 class Head(nn.Module):
