@@ -75,9 +75,9 @@ class VAAL(ScoringStrategy):
 
     Differences from the paper: the length of the training, where the authors' code passes over the whole data 100
     times; tables, for which the paper has no network; images of any size. The mean code of the discriminator's steps is
-    in training mode, that of the scores in eval mode. With the authors' settings the divergence outweighs everything,
-    and the discriminator may stay at chance: ``kl_reduction="mean"`` and a small `adversary_weight` such as 0.02 make
-    it find what is unlike the labelled samples.
+    in training mode, that of the scores in eval mode. With the authors' settings the divergence outweighs everything
+    else, and after few steps the discriminator may be at chance: more of them, ``kl_reduction="mean"`` or a small
+    `adversary_weight` such as 0.02 make it find what is unlike the labelled samples.
 
     References
     ----------
