@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
-from ..rows import working_dtype
 from ..utils._arrays import blocks, l2_normalize, on_host, squared_norms
 from ..utils._torch import shared_tensor
 from ._parts._clustering import kmeans_plus_plus
@@ -124,8 +123,7 @@ class ActiveFT(QueryStrategy):
         self.random_state = random_state
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-        embeddings = pool.embeddings
-        features = shared_tensor(l2_normalize(embeddings.astype(working_dtype(embeddings), copy=False)))
+        features = shared_tensor(l2_normalize(pool.on_device("embeddings")))
         if self.init == "random":
             start = rng.choice(len(features), size=n_instances, replace=False)
         else:

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
 from ..models import Head
 from ..pool import PoolView
-from ..utils._arrays import blocks, class_means, l2_normalize, on_host, squared_norms, squares_dtype
+from ..utils._arrays import (
+    as_dtype,
+    beside,
+    blocks,
+    class_means,
+    l2_normalize,
+    on_host,
+    squared_norms,
+    squares_dtype,
+)
 from ._parts._clustering import fit_kmeans, nearest_of_clusters, squared_distances
 from ._parts._gradients import pseudo_label_errors
 
@@ -164,9 +173,9 @@ class ALFAMix(ScoringStrategy):
         labeled, head = pool.labeled, pool.head
         anchors = class_means(labeled.embeddings, labeled.y_encoded, pool.logits.shape[1])  # type: ignore[union-attr]
         if self.alpha == "closed_form" and head.weight is not None:
-            own = pool.embeddings
-            own = own.astype(squares_dtype(own, anchors.astype(own.dtype)), copy=False)
-            caps = exact_caps(own, pool.logits, head.weight, anchors)
+            own = pool.on_device("embeddings")
+            own = as_dtype(own, squares_dtype(own, as_dtype(beside(anchors, own), f"float{8 * own.dtype.itemsize}")))
+            caps = exact_caps(own, beside(pool.on_device("logits"), own), head.weight, anchors)
             caps[caps > 1] = np.inf
             return caps
         z = torch.from_numpy(np.asarray(pool.embeddings, dtype=np.float64))

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from ..base import QueryStrategy, make_query_function
 from ..pool import PoolView
-from ..rows import working_dtype
-from ..utils._arrays import squared_norms
+from ..utils._arrays import as_dtype, beside, squared_norms
 from ..utils._torch import shared_tensor
 from ._parts._clustering import kmeans_plus_plus
 from ._parts._gradients import pseudo_label_errors
@@ -77,9 +76,10 @@ class BADGE(QueryStrategy):
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         # The gradients have this form under a linear head alone, of which only the view must know.
         pool.linear_head  # noqa: B018
-        errors, z = pseudo_label_errors(pool.logits)[0], pool.embeddings
-        for dtype in (working_dtype(z), np.float64):
-            e, f = (shared_tensor(factor.astype(dtype, copy=False)) for factor in (errors, z))
+        z = pool.on_device("embeddings")
+        errors = pseudo_label_errors(beside(pool.on_device("logits"), z))[0]
+        for dtype in (np.float32, np.float64)[z.dtype.itemsize == 8 :]:
+            e, f = (shared_tensor(as_dtype(factor, dtype)) for factor in (errors, z))
             sq_norms = squared_norms(e) * squared_norms(f)
             if _LEAST < float(sq_norms.max()) < _MOST:
                 # Else they are held by float64 alone.

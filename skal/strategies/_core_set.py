@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from ..base import QueryStrategy, make_query_function
 from ..pool import PoolView
 from ._parts._clustering import k_center_greedy, nearest_squared_distances
+from ._parts._places import place_of_both
 
 __all__ = ["CoreSet", "core_set_sampling"]
 
@@ -67,9 +69,10 @@ class CoreSet(QueryStrategy):
         self.random_state = random_state
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-        z, centers = pool.embeddings, pool.labeled.embeddings  # type: ignore[union-attr]
+        z, centers = place_of_both(pool)
         if len(centers) == 0:
-            centers = z.mean(axis=0, keepdims=True, dtype=np.float64)
+            xp = array_namespace(z)
+            centers = xp.mean(z, axis=0, keepdims=True, dtype=xp.float64)
         chosen, radii = k_center_greedy(z, nearest_squared_distances(z, centers), n_instances, rng)
         return chosen, np.sqrt(radii)
 

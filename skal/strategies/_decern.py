@@ -140,7 +140,7 @@ class DECERN(ScoringStrategy):
 
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.float64]:
         return discrepancy_confusion(
-            pool.embeddings,
+            pool.on_device("embeddings"),
             *_anchors(pool),
             pool.head,
             mask_ratio=self.mask_ratio,

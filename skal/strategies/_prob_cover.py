@@ -13,10 +13,10 @@ from scipy.sparse import csr_array
 
 from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
-from ..rows import working_dtype
 from ..utils._arrays import blocks, l2_normalize, on_host, squared_norms
 from ._parts._clustering import fit_kmeans, random_argmax
 from ._parts._pairs import Pairs, closeness, half_of_all
+from ._parts._places import place_of_both
 
 __all__ = ["ProbCover", "prob_cover_sampling"]
 
@@ -115,16 +115,14 @@ class ProbCover(QueryStrategy):
         self.random_state = random_state
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-        z, labeled = pool.embeddings, pool.labeled.embeddings  # type: ignore[union-attr]
-        dtype = working_dtype(z)
-        z, labeled = z.astype(dtype, copy=False), labeled.astype(dtype, copy=False)
+        z, labeled = place_of_both(pool)
         if self.normalize:
             z, labeled = l2_normalize(z), l2_normalize(labeled)
         pairs = Pairs(len(z), _PAIRS)
         if self.delta == "auto":
             n_classes = n_instances if pool.is_cold else len(pool.classes)
             n_clusters = max(2, n_classes) if self.n_clusters is None else self.n_clusters
-            labels, _ = fit_kmeans(z, min(n_clusters, len(z)), rng)
+            labels, _ = fit_kmeans(on_host(z), min(n_clusters, len(z)), rng)
             delta = purity_radius(z, labels, self.purity, rng, pairs)
         else:
             delta = float(self.delta)

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
 __all__ = [
+    "as_dtype",
+    "beside",
     "blocks",
     "class_means",
     "entropy",
@@ -59,6 +61,19 @@ def on_host(x: Any) -> NDArray:
     return np.asarray(x.cpu() if hasattr(x, "cpu") else x)
 
 
+def beside(values: Any, z: Any) -> Any:
+    """`values` where `z` lies: an array, or a tensor on its device."""
+    if isinstance(z, np.ndarray):
+        return on_host(values)
+    return array_namespace(z).asarray(values, device=device(z))
+
+
+def as_dtype(X: Any, dtype: Any) -> Any:
+    """An array or tensor in NumPy's `dtype`; as it is, where it has it."""
+    xp = array_namespace(X)
+    return xp.astype(X, getattr(xp, np.dtype(dtype).name), copy=False)
+
+
 def squared_norms(X: Any) -> Any:
     """Squared Euclidean norm of each row of an array or tensor, `(n,)`, in its dtype."""
     if isinstance(X, np.ndarray):
@@ -68,21 +83,22 @@ def squared_norms(X: Any) -> Any:
     return xp.concat([xp.vecdot(X[rows], X[rows]) for rows in blocks(len(X), _ROWS)])
 
 
-def squares_dtype(*arrays: NDArray) -> type[np.floating]:
+def squares_dtype(*arrays: Any) -> type[np.floating]:
     """float32 where all arrays are of it and their rows' squares are well inside its range, else float64."""
     with np.errstate(over="ignore"):
-        is_safe = all(X.dtype == np.float32 and 1e-20 < squared_norms(X).max() < 1e30 for X in arrays)
+        is_safe = all(X.dtype.itemsize == 4 and 1e-20 < float(squared_norms(X).max()) < 1e30 for X in arrays)
     return np.float32 if is_safe else np.float64
 
 
-def l2_normalize(X: NDArray, eps: float = 1e-8, *, out: NDArray | None = None) -> NDArray:
+def l2_normalize(X: Any, eps: float = 1e-8, *, out: Any = None) -> Any:
     """Rows of `X` divided by their Euclidean norm, which counts as at least `eps`; a zero row stays zero."""
+    xp = array_namespace(X)
     with np.errstate(over="ignore"):
-        norms = np.sqrt(squared_norms(X))
-    if not np.isfinite(norms).all():
+        norms = xp.sqrt(squared_norms(X))
+    if not bool(xp.all(xp.isfinite(norms))):
         # float32 holds numbers whose squares it does not hold.
-        norms = np.linalg.norm(X.astype(np.float64), axis=1)
-    return np.divide(X, np.maximum(norms, eps).astype(X.dtype, copy=False)[:, None], out=out)
+        norms = xp.linalg.vector_norm(as_dtype(X, np.float64), axis=1)
+    return xp.divide(X, xp.astype(xp.clip(norms, min=eps), X.dtype, copy=False)[:, None], out=out)
 
 
 def min_max(values: NDArray, eps: float = 1e-10) -> NDArray:

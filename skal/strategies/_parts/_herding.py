@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...base import QueryStrategy
 from ...pool import PoolView
-from ...utils._arrays import blocks, l2_normalize, on_host, squared_norms
+from ...utils._arrays import as_dtype, blocks, l2_normalize, on_host, squared_norms
 from ...utils._torch import shared_tensor
 from ._clustering import squared_distances
 
@@ -41,7 +41,7 @@ class HerdingStrategy(QueryStrategy):
         """What the coverage of each sample counts, `(n,)`."""
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-        z = l2_normalize(np.asarray(pool.embeddings, dtype=np.float64))
+        z = l2_normalize(as_dtype(pool.on_device("embeddings"), np.float64))
         labeled = l2_normalize(np.asarray(pool.labeled.embeddings, dtype=np.float64))  # type: ignore[union-attr]
         weights, candidates = self._weights(pool, rng), None
         if self.n_candidates is not None and self.n_candidates < len(z):
