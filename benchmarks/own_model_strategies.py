@@ -10,7 +10,7 @@ product from that with its matrix.
 are from the other group, by seed. Half is chance.
 
 "cost" has one query of 100 samples from a pool of n x 512 features in float32, with 100 classes and 500 labels (see
-baselines_speed.py), each in a process of its own, after a warm-up on a small pool: seconds on the clock, processor
+selection_speed.py), each in a process of its own, after a warm-up on a small pool: seconds on the clock, processor
 seconds, and peak memory beyond what was resident before, where the pool and its labels are. Features are those behind
 a ReLU, or, where it says so, standardised, which have both signs. Linux only.
 """
@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from baselines_speed import BATCH, D, Model, memory, problem
+from selection_speed import BATCH, D, linear_model, memory, problem
 
 from skal import strategies
 from skal.nets._graph_selector import degrees, graph_product, unit_rows
@@ -98,13 +98,13 @@ def prefers():
 
 
 def make_query(name, n):
-    model, pool, labeled, y = problem(n)
+    pool, labeled, y, weight, bias = problem(n, 100)
     pool, labeled = pool.astype(np.float32), labeled.astype(np.float32)
     cls, _, how = name.partition(" ")
     if how == "signed":
         mean, scale = pool.mean(axis=0), pool.std(axis=0)
         pool, labeled = (pool - mean) / scale, (labeled - mean) / scale
-    model = Model(model.coef_.astype(np.float32), model.intercept_.astype(np.float32))
+    model = linear_model(weight, bias)
     strategy = getattr(strategies, cls)(random_state=0)
     return lambda: strategy.select(view_pool(model, pool, X_training=labeled, y_training=y), pool, BATCH)
 
