@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from skorch.dataset import Dataset as SkorchDataset
 from skorch.utils import to_tensor
 from torch import nn
@@ -178,7 +179,8 @@ _SHARED = (np.bool_, np.uint8, np.int8, np.int16, np.int32, np.int64, np.float16
 
 def uncast(X: Any, module: nn.Module) -> Any:
     """`X` as tensors, of their own dtype and sharing memory where that can be, for `entered` to cast batch by batch."""
-    if isinstance(X, Mapping):
+    # Of the sparse matrices, dok is a mapping too.
+    if isinstance(X, Mapping) and not issparse(X):
         return {key: uncast(value, module) for key, value in X.items()}
     if isinstance(X, torch.Tensor) and X.layout == torch.strided and not X.is_complex():
         return X.detach()

@@ -394,6 +394,7 @@ class TestInputs:
             lambda X: X.astype(np.float32),
             pd.DataFrame,
             sp.csr_matrix,
+            sp.dok_matrix,
             torch.tensor,
             list,
             lambda X: X.tolist(),
