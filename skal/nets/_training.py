@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from ._params import check_device
 from ._unchanged import unchanged_on_error
 
 __all__ = ["center_and_scale", "check_helper", "module_on", "train", "training"]
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def check_helper(owner: Any) -> None:
@@ -81,7 +83,7 @@ def train(
     return losses
 
 
-def module_on(module: nn.Module, device: Any) -> nn.Module:
+def module_on(module: Module, device: Any) -> Module:
     """A trained module, which is kept on the CPU, on a device: itself there, elsewhere a copy."""
     device = torch.device(resolve_device(device))
     return module if device.type == "cpu" else copy.deepcopy(module).to(device)
