@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from ..rows import as_dense, n_rows, read_rows, take_rows
 from ..utils._arrays import blocks
 from ..utils._compat import Interval, StrOptions
-from ..utils._random import make_generator, sklearn_seed
 from ..utils._torch import resolve_device
 from ..utils._validation import shown
 from ._graph_selector import as_mask
@@ -204,8 +203,7 @@ class AdversarialVAE(TransformerMixin, BaseEstimator):
                 f"Labelled and unlabelled samples must have the same shape. Got {sets[0][0].shape} and "
                 f"{sets[1][0].shape}."
             )
-        seed = sklearn_seed(make_generator(self.random_state))
-        with training(self, seed) as device:
+        with training(self, self.random_state) as (device, seed):
             self.sample_shape_ = shapes.pop()
             self.center_, self.half_span_ = _scale([samples for samples, _ in sets])
             vae = _VAE(self.sample_shape_, channels, self.hidden, self.latent).to(device)

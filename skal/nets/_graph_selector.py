@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from ..rows import flat_numeric
 from ..utils._arrays import blocks
 from ..utils._compat import Interval
-from ..utils._random import make_generator, sklearn_seed
 from ..utils._torch import resolve_device
 from ..utils._validation import kind_of
 from ._training import check_helper, module_on, train, training
@@ -199,8 +198,7 @@ class GraphSelector(TransformerMixin, BaseEstimator):
         check_helper(self)
         features = _features(X)
         is_labeled = as_mask(y, len(features))
-        seed = sklearn_seed(make_generator(self.random_state))
-        with training(self, seed) as device:
+        with training(self, self.random_state) as (device, _):
             self.is_signed_ = bool(features.min() < 0)
             module = _Graph(features.shape[1] + self.is_signed_, self.hidden, self.dropout).to(device)
             graph = _Joined(features, self.is_signed_, device)

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from ..rows import flat_numeric, is_finite
 from ..utils._arrays import blocks
 from ..utils._compat import Interval
-from ..utils._random import make_generator, sklearn_seed
 from ._training import center_and_scale, check_helper, train, training
 
 __all__ = ["LossModule", "LossPredictor", "pair_loss"]
@@ -184,7 +183,7 @@ class LossPredictor(BaseEstimator):
         if n < 2:
             raise ValueError("LossPredictor learns from pairs: X must hold at least two samples. Got one.")
         means, scales = zip(*map(center_and_scale, layers))
-        with training(self, sklearn_seed(make_generator(self.random_state))) as device:
+        with training(self, self.random_state) as (device, _):
             inputs = [_standard(*parts, device) for parts in zip(layers, means, scales)]
             # float64: two losses that differ are to stay apart.
             target = torch.from_numpy(losses).to(device)

@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from ..rows import n_rows, net_input, read_rows
 from ..utils._arrays import blocks
 from ..utils._compat import Interval
-from ..utils._random import make_generator, sklearn_seed
 from ..utils._torch import first_output, resolve_device, torch_rng
 from ..utils._validation import kind_of
 from ._backbone import fresh_module
@@ -171,7 +170,7 @@ class RotationClassifier(ClassifierMixin, BaseEstimator):
         """
         check_helper(self)
         labels = as_labels(y)
-        with training(self, sklearn_seed(make_generator(self.random_state))) as device:
+        with training(self, self.random_state) as (device, _):
             samples = _samples(X, slice(None))
             if len(labels) != len(samples):
                 raise ValueError(f"X and y must have the same length. Got {len(samples)} and {len(labels)}.")
@@ -209,7 +208,7 @@ class RotationClassifier(ClassifierMixin, BaseEstimator):
         RotationClassifier
         """
         twin = copy.copy(self)
-        with training(twin, sklearn_seed(make_generator(random_state))) as device:
+        with training(twin, random_state) as (device, _):
             samples = self._standard(self._checked(X, slice(None)))
             module = copy.deepcopy(self.module_).to(device)
             optimizer = torch.optim.SGD(module.parameters(), lr=self.lr / 10, weight_decay=self.weight_decay)

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from ..exceptions import TrainingDivergedError
 from ..utils._compat import validate_parameter_constraints
+from ..utils._random import make_generator, sklearn_seed
 from ..utils._torch import resolve_device, torch_rng
 from ._params import check_device
 from ._unchanged import unchanged_on_error
@@ -42,12 +43,14 @@ def center_and_scale(rows: NDArray, axes: tuple[int, ...] = (0,)) -> tuple[NDArr
 
 
 @contextmanager
-def training(owner: Any, seed: int) -> Iterator[torch.device]:
-    """What trains a network of `owner`: on its device, seeded, with gradients even where the caller has turned them
-    off, and all or nothing for the attributes of `owner`."""
+def training(owner: Any, random_state: Any) -> Iterator[tuple[torch.device, int]]:
+    """What trains a network of `owner`: on its device, with torch seeded, with gradients even where the caller has
+    turned them off, and all or nothing for `owner` and its generator. Gives the device and the seed."""
     device = torch.device(resolve_device(owner.device))
-    with unchanged_on_error(owner), torch_rng(seed, device=device), torch.inference_mode(False), torch.enable_grad():
-        yield device
+    with unchanged_on_error(owner):
+        seed = sklearn_seed(make_generator(random_state))
+        with torch_rng(seed, device=device), torch.inference_mode(False), torch.enable_grad():
+            yield device, seed
 
 
 def train(

@@ -82,3 +82,22 @@ def test_center_and_scale_are_those_of_a_slow_loop():
         values = [v for image in images for v in image[channel].ravel()]
         assert center[channel] == pytest.approx(sum(values) / len(values))
         assert scale[channel] == pytest.approx((sum((v - center[channel]) ** 2 for v in values) / len(values)) ** 0.5)
+
+
+@pytest.mark.parametrize("kind", [GraphSelector, AdversarialVAE, LossPredictor, RotationClassifier])
+def test_an_interrupted_fit_leaves_estimator_and_generator(kind, monkeypatch):
+    generator = np.random.RandomState(0)
+    net = kind(random_state=generator, **({"n_iter": 2, "hidden": 8} if kind is AdversarialVAE else {"max_epochs": 2}))
+    net.fit(X, IS_LABELED)
+    before, (_, words, position, *_) = {**vars(net)}, generator.get_state()
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.optim.Adam, "step", interrupted)
+    monkeypatch.setattr(torch.optim.SGD, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X[:, :3], IS_LABELED)
+    assert vars(net).keys() == before.keys() and all(vars(net)[name] is value for name, value in before.items())
+    assert generator.get_state()[2] == position
+    np.testing.assert_array_equal(generator.get_state()[1], words)
