@@ -14,18 +14,14 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
-from ..exceptions import TrainingDivergedError
 from ..rows import as_dense, n_rows, read_rows, take_rows
 from ..utils._arrays import blocks
-from ..utils._compat import Interval, StrOptions, validate_parameter_constraints
-from ..utils._random import make_generator, sklearn_seed
-from ..utils._torch import resolve_device, torch_rng
+from ..utils._compat import Interval, StrOptions
+from ..utils._torch import resolve_device
 from ..utils._validation import shown
 from ._graph_selector import as_mask
-from ._params import check_device
-from ._unchanged import unchanged_on_error
+from ._training import check_helper, module_on, train, training
 
 __all__ = ["AdversarialVAE"]
 
@@ -196,10 +192,8 @@ class AdversarialVAE(TransformerMixin, BaseEstimator):
         -------
         self
         """
-        by = type(self).__name__
-        validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), caller_name=by)
-        check_device(self.device, by)
-        channels = _widths(self.channels, by)
+        check_helper(self)
+        channels = _widths(self.channels, type(self).__name__)
         sets = [(_Samples(X), target) for X, target in ((labeled, 1.0), (unlabeled, 0.0)) if n_rows(X)]
         if not sets:
             raise ValueError("X must hold at least one sample. Got none.")
@@ -209,9 +203,7 @@ class AdversarialVAE(TransformerMixin, BaseEstimator):
                 f"Labelled and unlabelled samples must have the same shape. Got {sets[0][0].shape} and "
                 f"{sets[1][0].shape}."
             )
-        seed = sklearn_seed(make_generator(self.random_state))
-        device = torch.device(resolve_device(self.device))
-        with unchanged_on_error(self), torch_rng(seed, device=device):
+        with training(self, self.random_state) as (device, seed):
             self.sample_shape_ = shapes.pop()
             self.center_, self.half_span_ = _scale([samples for samples, _ in sets])
             vae = _VAE(self.sample_shape_, channels, self.hidden, self.latent).to(device)
@@ -238,25 +230,17 @@ class AdversarialVAE(TransformerMixin, BaseEstimator):
                 # Batch normalization knows no batch of one.
                 yield self._tensor(samples, np.sort(rows) if len(rows) > 1 else rows.repeat(2), device), target
 
-        losses = np.empty((n_iter, 2))
-        with tqdm(total=n_iter, desc="autoencoder", unit="step", disable=not self.verbose) as bar:
-            for step in range(n_iter):
-                for _ in range(_VAE_STEPS):
-                    loss = torch.stack([self._vae_loss(vae, discriminator, x) for x, _ in batches()]).sum()
-                    _step(of_vae, loss)
-                with torch.no_grad():
-                    codes = [(vae.encode(x)[0], target) for x, target in batches()]
-                apart = torch.stack([_entropy(discriminator(mu), target) for mu, target in codes]).sum()
-                _step(of_discriminator, apart)
-                losses[step] = float(loss.detach()), float(apart.detach())
-                if not np.isfinite(losses[step]).all():
-                    raise TrainingDivergedError(
-                        f"The losses of {type(self).__name__} must be finite. Got {losses[step].tolist()} in step "
-                        f"{step + 1}: lower lr, which is {self.lr}."
-                    )
-                bar.update()
-                bar.set_postfix(vae=f"{losses[step, 0]:.3g}", discriminator=f"{losses[step, 1]:.3g}")
-        return losses
+        def step() -> tuple[float, float]:
+            for _ in range(_VAE_STEPS):
+                loss = torch.stack([self._vae_loss(vae, discriminator, x) for x, _ in batches()]).sum()
+                _step(of_vae, loss)
+            with torch.no_grad():
+                codes = [(vae.encode(x)[0], target) for x, target in batches()]
+            apart = torch.stack([_entropy(discriminator(mu), target) for mu, target in codes]).sum()
+            _step(of_discriminator, apart)
+            return float(loss.detach()), float(apart.detach())
+
+        return np.array(train(self, n_iter, step, title="autoencoder", unit="step"))
 
     def _vae_loss(self, vae: _VAE, discriminator: nn.Module, x: torch.Tensor) -> torch.Tensor:
         """Of one batch: what is not rebuilt, how far codes are from normal, and what the discriminator may see."""
@@ -314,14 +298,10 @@ class AdversarialVAE(TransformerMixin, BaseEstimator):
         if samples.shape != self.sample_shape_:
             raise ValueError(f"X must hold samples of shape {self.sample_shape_}, as in fit. Got {samples.shape}.")
         device = torch.device(resolve_device(self.device))
-        codes = torch.empty(len(samples), self.latent)
-        try:
-            self.vae_.to(device)
-            with torch.no_grad():
-                for rows in blocks(len(samples), self.batch_size):
-                    codes[rows] = self.vae_.encode(self._tensor(samples, rows, device))[0].cpu()
-        finally:
-            self.vae_.cpu()
+        codes, vae = torch.empty(len(samples), self.latent), module_on(self.vae_, device)
+        with torch.no_grad():
+            for rows in blocks(len(samples), self.batch_size):
+                codes[rows] = vae.encode(self._tensor(samples, rows, device))[0].cpu()
         return codes
 
     def _tensor(self, samples: _Samples, rows: Any, device: torch.device) -> torch.Tensor:

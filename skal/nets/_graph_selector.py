@@ -12,17 +12,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
-from ..exceptions import TrainingDivergedError
 from ..rows import flat_numeric
 from ..utils._arrays import blocks
-from ..utils._compat import Interval, validate_parameter_constraints
-from ..utils._random import make_generator, sklearn_seed
-from ..utils._torch import resolve_device, torch_rng
+from ..utils._compat import Interval
+from ..utils._torch import resolve_device
 from ..utils._validation import kind_of
-from ._params import check_device
-from ._unchanged import unchanged_on_error
+from ._training import check_helper, module_on, train, training
 
 __all__ = ["GraphSelector", "as_mask", "degrees", "graph_product", "unit_rows"]
 
@@ -199,15 +195,10 @@ class GraphSelector(TransformerMixin, BaseEstimator):
         -------
         self
         """
-        validate_parameter_constraints(
-            self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
-        )
-        check_device(self.device, type(self).__name__)
+        check_helper(self)
         features = _features(X)
         is_labeled = as_mask(y, len(features))
-        seed = sklearn_seed(make_generator(self.random_state))
-        device = torch.device(resolve_device(self.device))
-        with unchanged_on_error(self), torch_rng(seed, device=device):
+        with training(self, self.random_state) as (device, _):
             self.is_signed_ = bool(features.min() < 0)
             module = _Graph(features.shape[1] + self.is_signed_, self.hidden, self.dropout).to(device)
             graph = _Joined(features, self.is_signed_, device)
@@ -219,26 +210,19 @@ class GraphSelector(TransformerMixin, BaseEstimator):
 
     def _train(self, module: _Graph, graph: _Joined, is_labeled: torch.Tensor) -> list[float]:
         optimizer = torch.optim.Adam(module.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        losses = []
-        with tqdm(total=self.max_epochs, desc="graph", unit="epoch", disable=not self.verbose) as bar:
-            for _ in range(self.max_epochs):
-                optimizer.zero_grad()
-                logits = module(graph)[1]
-                loss = logits.new_zeros(())
-                for chosen, sign, weight in ((is_labeled, -1, 1.0), (~is_labeled, 1, self.unlabeled_weight)):
-                    if bool(chosen.any()):
-                        loss = loss + weight * F.softplus(sign * logits[chosen]).mean()
-                loss.backward()
-                optimizer.step()
-                losses.append(float(loss.detach()))
-                if not np.isfinite(losses[-1]):
-                    raise TrainingDivergedError(
-                        f"The loss of {type(self).__name__} must be finite. Got {losses[-1]} in epoch {len(losses)}: "
-                        f"lower lr, which is {self.lr}."
-                    )
-                bar.update()
-                bar.set_postfix(loss=f"{losses[-1]:.3f}")
-        return losses
+
+        def step() -> float:
+            optimizer.zero_grad()
+            logits = module(graph)[1]
+            loss = logits.new_zeros(())
+            for chosen, sign, weight in ((is_labeled, -1, 1.0), (~is_labeled, 1, self.unlabeled_weight)):
+                if bool(chosen.any()):
+                    loss = loss + weight * F.softplus(sign * logits[chosen]).mean()
+            loss.backward()
+            optimizer.step()
+            return float(loss.detach())
+
+        return train(self, self.max_epochs, step, title="graph")
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """The network's features of each sample: its units, without dropout, and its logit.
@@ -277,11 +261,7 @@ class GraphSelector(TransformerMixin, BaseEstimator):
             raise ValueError(f"X must have {self.n_features_in_} features, as in fit. Got {features.shape[1]} instead.")
         device = torch.device(resolve_device(self.device))
         with torch.no_grad():
-            module = self.module_.to(device)
-            try:
-                return module(_Joined(features, self.is_signed_, device))
-            finally:
-                self.module_.cpu()
+            return module_on(self.module_, device)(_Joined(features, self.is_signed_, device))
 
 
 class _Joined:

@@ -140,6 +140,10 @@ class LearningLossCallback(Callback):
         """Whether there is a module to predict with."""
         return "module_" in self.__dict__
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what a training has left that failed: its hooks can be neither pickled nor copied.
+        return {name: value for name, value in self.__dict__.items() if name != "run_"}
+
     def predict(self, features: Sequence[NDArray]) -> NDArray[np.float64]:
         """Predicted losses, of which only the order means anything.
 

@@ -13,16 +13,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
-from ..exceptions import TrainingDivergedError
 from ..rows import flat_numeric, is_finite
 from ..utils._arrays import blocks
-from ..utils._compat import Interval, validate_parameter_constraints
-from ..utils._random import make_generator, sklearn_seed
-from ..utils._torch import resolve_device, torch_rng
-from ._params import check_device
-from ._unchanged import unchanged_on_error
+from ..utils._compat import Interval
+from ._training import center_and_scale, check_helper, train, training
 
 __all__ = ["LossModule", "LossPredictor", "pair_loss"]
 
@@ -135,7 +130,7 @@ class LossPredictor(BaseEstimator):
         "lr": [Interval(Real, 0, 1, closed="right")],
         "weight_decay": [Interval(Real, 0, 1, closed="both")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "device": [str, torch.device, None],
+        "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -176,10 +171,7 @@ class LossPredictor(BaseEstimator):
         -------
         self
         """
-        validate_parameter_constraints(
-            self._parameter_constraints, self.get_params(deep=False), caller_name=type(self).__name__
-        )
-        check_device(self.device, type(self).__name__)
+        check_helper(self)
         layers = _layers(X)
         losses = np.asarray(y, dtype=np.float64)
         n = len(layers[0])
@@ -190,43 +182,34 @@ class LossPredictor(BaseEstimator):
             )
         if n < 2:
             raise ValueError("LossPredictor learns from pairs: X must hold at least two samples. Got one.")
-        means = [rows.mean(axis=0, dtype=np.float64) for rows in layers]
-        scales = [rows.std(axis=0, dtype=np.float64) for rows in layers]
-        scales = [np.where(scale > 1e-12, scale, 1.0) for scale in scales]
-        device = torch.device(resolve_device(self.device) or "cpu")
-        inputs = [_standard(*parts, device) for parts in zip(layers, means, scales)]
-        # float64: two losses that differ are to stay apart.
-        target = torch.from_numpy(losses).to(device)
-        with unchanged_on_error(self):
-            seed = sklearn_seed(make_generator(self.random_state))
-            self.module_, self.losses_ = self._trained(inputs, target, seed)
-            self.means_, self.scales_ = means, scales
+        means, scales = zip(*map(center_and_scale, layers))
+        with training(self, self.random_state) as (device, _):
+            inputs = [_standard(*parts, device) for parts in zip(layers, means, scales)]
+            # float64: two losses that differ are to stay apart.
+            target = torch.from_numpy(losses).to(device)
+            module = LossModule([rows.shape[1] for rows in inputs], self.hidden).to(device)
+            self.losses_ = self._train(module, inputs, target)
+            self.module_, self.means_, self.scales_ = module.cpu().eval(), means, scales
         return self
 
-    def _trained(self, inputs: list[torch.Tensor], target: torch.Tensor, seed: int) -> tuple[LossModule, list[float]]:
-        device, history = target.device, []
-        with torch_rng(seed, device=device), torch.enable_grad():
-            module = LossModule([rows.shape[1] for rows in inputs], self.hidden).to(device)
-            optimizer = torch.optim.Adam(module.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-            bar = tqdm(range(self.max_epochs), desc="predicted losses", unit="epoch", disable=not self.verbose)
-            for epoch in bar:
-                order, total, n_pairs = torch.randperm(len(target)).to(device), 0.0, 0
-                for rows in blocks(len(order), self.batch_size):
-                    idx = order[rows]
-                    if len(idx) < 2:
-                        continue
-                    loss = pair_loss(module([part[idx] for part in inputs]), target[idx], self.margin)
-                    optimizer.zero_grad()
-                    loss.backward()
-                    optimizer.step()
-                    total, n_pairs = total + float(loss.detach()) * (len(idx) // 2), n_pairs + len(idx) // 2
-                history.append(total / n_pairs)
-                if not np.isfinite(history[-1]):
-                    raise TrainingDivergedError(
-                        f"The loss of LossPredictor must be finite. Got {history[-1]} in epoch {epoch + 1}: lower lr, "
-                        f"which is {self.lr}, or margin, which is {self.margin}."
-                    )
-        return module.cpu().eval(), history
+    def _train(self, module: LossModule, inputs: list[torch.Tensor], target: torch.Tensor) -> list[float]:
+        optimizer = torch.optim.Adam(module.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+
+        def epoch() -> float:
+            order, total, n_pairs = torch.randperm(len(target)).to(target.device), 0.0, 0
+            for rows in blocks(len(order), self.batch_size):
+                idx = order[rows]
+                if len(idx) < 2:
+                    continue
+                loss = pair_loss(module([part[idx] for part in inputs]), target[idx], self.margin)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total, n_pairs = total + float(loss.detach()) * (len(idx) // 2), n_pairs + len(idx) // 2
+            return total / n_pairs
+
+        cure = f", or margin, which is {self.margin}"
+        return train(self, self.max_epochs, epoch, title="predicted losses", cure=cure)
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Predicted losses, of which only the order means anything.

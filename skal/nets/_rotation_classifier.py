@@ -14,20 +14,16 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
-from ..exceptions import TrainingDivergedError
 from ..rows import n_rows, net_input, read_rows
 from ..utils._arrays import blocks
-from ..utils._compat import Interval, validate_parameter_constraints
-from ..utils._random import make_generator, sklearn_seed
+from ..utils._compat import Interval
 from ..utils._torch import first_output, resolve_device, torch_rng
 from ..utils._validation import kind_of
 from ._backbone import fresh_module
 from ._data import as_tensor
 from ._labels import as_labels, encode, sorted_labels
-from ._params import check_device
-from ._unchanged import unchanged_on_error
+from ._training import center_and_scale, check_helper, module_on, train, training
 
 __all__ = ["RotationClassifier"]
 
@@ -130,7 +126,7 @@ class RotationClassifier(ClassifierMixin, BaseEstimator):
         "lr": [Interval(Real, 0, 1, closed="right")],
         "weight_decay": [Interval(Real, 0, 1, closed="both")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "device": [str, torch.device, None],
+        "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -172,33 +168,28 @@ class RotationClassifier(ClassifierMixin, BaseEstimator):
         -------
         self
         """
-        name = type(self).__name__
-        validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), caller_name=name)
-        check_device(self.device, name)
-        samples, labels = _samples(X, slice(None)), as_labels(y)
-        if len(labels) != len(samples):
-            raise ValueError(f"X and y must have the same length. Got {len(samples)} and {len(labels)}.")
-        given = self.classes is not None
-        classes = sorted_labels(self.classes if given else labels, "classes" if given else "y")
-        codes = torch.from_numpy(encode(labels, classes, name))
-        with unchanged_on_error(self):
-            axes = (0, *range(2, samples.ndim)) if samples.ndim == 4 else (0,)
-            self.mean_ = samples.double().mean(dim=axes, keepdim=True)[0].float()
-            scale = samples.double().std(dim=axes, keepdim=True, correction=0)[0].float()
-            self.scale_ = torch.where(scale > 1e-12, scale, 1.0)
+        check_helper(self)
+        labels = as_labels(y)
+        with training(self, self.random_state) as (device, _):
+            samples = _samples(X, slice(None))
+            if len(labels) != len(samples):
+                raise ValueError(f"X and y must have the same length. Got {len(samples)} and {len(labels)}.")
+            given = self.classes is not None
+            classes = sorted_labels(self.classes if given else labels, "classes" if given else "y")
+            codes = torch.from_numpy(encode(labels, classes, type(self).__name__))
+            axes = (0, 2, 3) if samples.ndim == 4 else (0,)
+            self.mean_, self.scale_ = (torch.from_numpy(v).float() for v in center_and_scale(samples.numpy(), axes))
             self.shape_, self.classes_ = tuple(samples.shape[1:]), classes
             samples = self._standard(samples)
             self.n_turns_ = len(turned(samples[:1]))
-            seed = sklearn_seed(make_generator(self.random_state))
-            with torch_rng(seed, device=self._device):
-                self.module_ = self._built(samples).to(self._device)
-                optimizer = torch.optim.SGD(
-                    self.module_.parameters(), self.lr, momentum=0.9, nesterov=True, weight_decay=self.weight_decay
-                )
-                step = max(1, self.max_epochs // 4)
-                schedule = torch.optim.lr_scheduler.StepLR(optimizer, step, gamma=0.1)
-                self.losses_ = self._run(samples, codes, optimizer, self.max_epochs, schedule)
-            self.module_.cpu().eval()
+            module = self._built(samples).to(device)
+            optimizer = torch.optim.SGD(
+                module.parameters(), self.lr, momentum=0.9, nesterov=True, weight_decay=self.weight_decay
+            )
+            step = max(1, self.max_epochs // 4)
+            schedule = torch.optim.lr_scheduler.StepLR(optimizer, step, gamma=0.1)
+            self.losses_ = self._run(module, samples, codes, optimizer, self.max_epochs, schedule)
+            self.module_ = module.cpu().eval()
         return self
 
     def fine_tuned(self, X: Any, *, max_epochs: int = 5, random_state: int | None = None) -> RotationClassifier:
@@ -216,19 +207,14 @@ class RotationClassifier(ClassifierMixin, BaseEstimator):
         -------
         RotationClassifier
         """
-        samples = self._standard(self._checked(X, slice(None)))
         twin = copy.copy(self)
-        twin.module_ = copy.deepcopy(self.module_)
-        with torch_rng(sklearn_seed(make_generator(random_state)), device=self._device):
-            twin.module_.to(self._device)
-            optimizer = torch.optim.SGD(twin.module_.parameters(), lr=self.lr / 10, weight_decay=self.weight_decay)
-            twin.losses_ = twin._run(samples, None, optimizer, max_epochs)
-        twin.module_.cpu().eval()
+        with training(twin, random_state) as (device, _):
+            samples = self._standard(self._checked(X, slice(None)))
+            module = copy.deepcopy(self.module_).to(device)
+            optimizer = torch.optim.SGD(module.parameters(), lr=self.lr / 10, weight_decay=self.weight_decay)
+            twin.losses_ = self._run(module, samples, None, optimizer, max_epochs)
+            twin.module_ = module.cpu().eval()
         return twin
-
-    @property
-    def _device(self) -> torch.device:
-        return torch.device(resolve_device(self.device) or "cpu")
 
     def _built(self, samples: torch.Tensor) -> _TwoHeads:
         """The network, whose backbone a run over two samples shows to take them, and how wide it is."""
@@ -255,6 +241,7 @@ class RotationClassifier(ClassifierMixin, BaseEstimator):
 
     def _run(
         self,
+        module: nn.Module,
         samples: torch.Tensor,
         codes: torch.Tensor | None,
         optimizer: torch.optim.Optimizer,
@@ -262,32 +249,26 @@ class RotationClassifier(ClassifierMixin, BaseEstimator):
         schedule: Any = None,
     ) -> list[float]:
         """Train, with `codes` on both tasks; the mean loss of each epoch."""
-        history = []
-        self.module_.train()
-        quiet = not self.verbose or codes is None
-        for epoch in tqdm(range(max_epochs), desc="rotations and classes", unit="epoch", disable=quiet):
-            total = 0.0
-            order = torch.randperm(len(samples))
+        device = next(module.parameters()).device
+        module.train()
+
+        def epoch() -> float:
+            total, order = 0.0, torch.randperm(len(samples))
             for rows in blocks(len(order), self.batch_size):
                 idx = order[rows]
-                with torch.enable_grad():
-                    loss = self._loss(samples[idx].to(self._device), None if codes is None else codes[idx])
-                    optimizer.zero_grad()
-                    loss.backward()
+                loss = self._loss(module, samples[idx].to(device), None if codes is None else codes[idx])
+                optimizer.zero_grad()
+                loss.backward()
                 optimizer.step()
                 total += float(loss.detach()) * len(idx)
-            history.append(total / len(samples))
-            if not np.isfinite(history[-1]):
-                raise TrainingDivergedError(
-                    f"The loss of {type(self).__name__} must be finite. Got {history[-1]} in epoch {epoch + 1}: lower "
-                    f"lr, which is {self.lr}."
-                )
             if schedule is not None:
                 schedule.step()
-        return history
+            return total / len(samples)
 
-    def _loss(self, samples: torch.Tensor, codes: torch.Tensor | None) -> torch.Tensor:
-        turns, classes = self.module_(torch.cat(turned(samples)))
+        return train(self, max_epochs, epoch, title="rotations" if codes is None else "rotations and classes")
+
+    def _loss(self, module: nn.Module, samples: torch.Tensor, codes: torch.Tensor | None) -> torch.Tensor:
+        turns, classes = module(torch.cat(turned(samples)))
         which = torch.arange(self.n_turns_, device=samples.device).repeat_interleave(len(samples))
         loss = F.cross_entropy(turns, which)
         if codes is None:
@@ -315,9 +296,8 @@ class RotationClassifier(ClassifierMixin, BaseEstimator):
 
     def _outputs(self, X: Any) -> Iterator[tuple[NDArray, NDArray]]:
         check_is_fitted(self, "module_")
-        module, device = self.module_, self._device
-        if device.type != "cpu":
-            module = copy.deepcopy(module).to(device)
+        device = torch.device(resolve_device(self.device))
+        module = module_on(self.module_, device)
         with torch_rng(device=device), torch.no_grad():
             for rows in blocks(n_rows(X), self.batch_size):
                 samples = self._standard(self._checked(X, rows)).to(device)

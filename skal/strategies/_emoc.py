@@ -52,7 +52,8 @@ class EMOC(ScoringStrategy):
               = 2 \\eta \\Big(1 - \\sum_c p_c^2\\Big) \\frac1m \\sum_x \\big|h(x) \\cdot h(x') + 1\\big|,
 
     in closed form, where x runs over pool and labelled samples (`PoolView.labeled`), or `n_samples` of them. With
-    ``labels="predicted"`` the first factor is 2 eta (1 - max p). The largest come first.
+    ``labels="predicted"`` the first factor is 2 eta (1 - max p). The largest come first. A binary classifier with a
+    single output, such as logistic regression, counts as one of two, which move alike.
 
     Products are taken in the embeddings' own precision and summed in float64, block by block and each pair of the pool
     once: O(n^2 d) time, or O(n m d) with `n_samples` = m; O(n) memory beside embeddings and blocks of 2,048 by 2,048.

@@ -14,7 +14,8 @@ from ..nets import LossPredictor
 from ..pool import PoolView
 from ..utils._random import sklearn_seed
 from ._parts._calibration import proba_of_held
-from ._parts._layers import device_of, layer_features
+from ._parts._helpers import helper_device
+from ._parts._layers import layer_features
 
 __all__ = ["LearningLoss", "learning_loss_sampling"]
 
@@ -141,7 +142,7 @@ class LearningLoss(ScoringStrategy):
             lr=self.lr,
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
-            device=device_of(pool),
+            device=helper_device(pool),
             random_state=sklearn_seed(rng),
             verbose=pool.verbose,
         )

@@ -14,7 +14,7 @@ from ..pool import PoolView
 from ..rows import take_rows
 from ..utils._arrays import top_k
 from ..utils._random import sklearn_seed
-from ._parts._layers import device_of
+from ._parts._helpers import helper_device, refuse_tokens
 
 __all__ = ["PAL", "pal_sampling"]
 
@@ -49,7 +49,8 @@ class PAL(QueryStrategy):
     Raises
     ------
     TypeError, ValueError
-        Samples that are no numbers of one shape, or a module that does not take them.
+        Samples that are no numbers of one shape, integers that the classifier reads as tokens, or a module that does
+        not take the samples.
     TrainingDivergedError
         The scoring network's loss is not finite.
 
@@ -140,6 +141,7 @@ class PAL(QueryStrategy):
         return False
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
+        refuse_tokens(pool, self.__name__)
         X, labeled = pool.X_transformed, pool.labeled
         network = RotationClassifier(
             self.module,
@@ -148,7 +150,7 @@ class PAL(QueryStrategy):
             lr=self.lr,
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
-            device=device_of(pool),
+            device=helper_device(pool),
             random_state=sklearn_seed(rng),
             verbose=pool.verbose,
         ).fit(labeled.X_transformed, labeled.y_encoded)  # type: ignore[union-attr]

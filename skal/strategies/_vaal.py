@@ -14,7 +14,7 @@ from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
 from ..pool import PoolView
 from ..rows import take_rows
 from ..utils._random import sklearn_seed
-from ._parts._helpers import helper_device
+from ._parts._helpers import helper_device, refuse_tokens
 
 __all__ = ["VAAL", "vaal_sampling"]
 
@@ -146,11 +146,7 @@ class VAAL(ScoringStrategy):
     def _score(self, pool: PoolView, rng: np.random.Generator) -> NDArray[np.float64]:
         from ..nets import AdversarialVAE
 
-        if pool.model.reads_tokens:
-            raise TypeError(
-                f"VAAL describes samples as numbers, and {pool.model_name} reads integers as tokens (nn.Embedding): "
-                "use a strategy that looks at embeddings, such as UncertainGCN."
-            )
+        refuse_tokens(pool, self.__name__)
         params = self.get_params(deep=False)
         del params["n_train"]
         seed = sklearn_seed(rng)

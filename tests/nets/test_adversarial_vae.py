@@ -216,7 +216,7 @@ def test_progress(capsys):
 
 
 def test_a_loss_that_is_not_finite():
-    with pytest.raises(TrainingDivergedError, match="The losses of AdversarialVAE must be finite. Got .* lower lr"):
+    with pytest.raises(TrainingDivergedError, match="The loss of AdversarialVAE must be finite. Got .* lower lr"):
         small(lr=1e20, n_iter=20).fit(TABLE, np.arange(30) < 9)
 
 

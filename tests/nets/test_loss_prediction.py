@@ -178,6 +178,8 @@ def test_partial_fit_goes_on_and_a_failed_fit_leaves_the_module():
     with pytest.raises(TrainingDivergedError):
         net.set_params(lr=1e30).fit(X, Y)
     assert callback.module_ is kept
+    twin = view_pool(pickle.loads(pickle.dumps(net)), X)
+    np.testing.assert_array_equal(twin.model.predicted_losses(X), view_pool(net, X).model.predicted_losses(X))
     assert "get_loss" not in vars(net)
 
 

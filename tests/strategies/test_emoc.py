@@ -172,3 +172,18 @@ def test_parameters(params, message):
     pool, *_ = random_pool()
     with pytest.raises(ValueError, match=message):
         EMOC(**params).select(pool, pool.X)
+
+
+def test_a_binary_classifier_of_one_output_counts_as_one_of_two():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((12, 3))
+    y = (X[:, 0] > 0).astype(int)
+    clf = LogisticRegression().fit(X[:6], y[:6])
+    query_idx, scores = EMOC(random_state=0).select(clf, X[6:], 6, X_training=X[:6], y_training=y[:6])
+    for i, score in zip(query_idx, scores):
+        expected = 0.0
+        x, proba = X[6 + i], clf.predict_proba(X[6 + i : 7 + i])[0]
+        for label in (0, 1):
+            step = (proba[1] - label) * np.append(x, 1)
+            expected += proba[label] * 2 * np.mean([abs(np.append(other, 1) @ step) for other in X])
+        assert score == pytest.approx(expected)

@@ -114,3 +114,10 @@ def test_what_it_needs():
         PAL(lr=2).select(CLASSIFIER, pool, 2, **LABELED)
     with pytest.warns(ColdStartWarning):
         assert len(ActiveLearner(LogisticRegression(), PAL()).query(np.eye(5), n_instances=2)[0]) == 2
+
+
+def test_its_network_lies_on_the_cpu_beside_a_classifier_that_is_no_network():
+    classifier = DummyClassifier()
+    classifier.device = "gpu"  # what some boosters call theirs
+    strategy = PAL(n_subqueries=1, random_state=0, **SETTINGS)
+    assert len(strategy.select(classifier.fit(X, Y), pictures(9, 1)[0], 2, **LABELED)[0]) == 2

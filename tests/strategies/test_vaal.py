@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 from skal.exceptions import ColdStartWarning, PoolCapabilityError, TrainingDivergedError
 from skal.learners import ActiveLearner
 from skal.nets import AdversarialVAE, DeepClassifier
-from skal.strategies import VAAL
+from skal.strategies import PAL, VAAL
 from skal.testing import FakePool
 from skal.utils._random import make_generator, sklearn_seed
 
@@ -89,7 +89,8 @@ def test_nothing_labelled_is_random():
         assert len(ActiveLearner(LogisticRegression(), VAAL()).query(X, n_instances=3)[0]) == 3
 
 
-def test_tokens_are_refused():
+@pytest.mark.parametrize("strategy", [VAAL(), PAL()])
+def test_tokens_are_refused(strategy):
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
@@ -99,8 +100,8 @@ def test_tokens_are_refused():
             return self.head(self.embedding(X).mean(dim=1))
 
     X = np.random.default_rng(0).integers(9, size=(20, 5))
-    learner = ActiveLearner(DeepClassifier(Net, max_epochs=1), VAAL(), X[:8], np.arange(8) % 2)
-    with pytest.raises(TypeError, match="VAAL describes samples as numbers, and DeepClassifier reads integers as tok"):
+    learner = ActiveLearner(DeepClassifier(Net, max_epochs=1), strategy, X[:8], np.arange(8) % 2)
+    with pytest.raises(TypeError, match=f"{type(strategy).__name__} describes .* DeepClassifier reads integers as tok"):
         learner.query(X[8:])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-__all__ = ["device_of", "layer_features"]
+__all__ = ["layer_features"]
 
 
 def layer_features(pool: Any, layers: Sequence[str] | str | None) -> list[NDArray]:
@@ -15,8 +15,3 @@ def layer_features(pool: Any, layers: Sequence[str] | str | None) -> list[NDArra
     if layers is None:
         return [pool.embeddings]
     return pool.model.layers(pool.X_transformed, layers)[0]
-
-
-def device_of(pool: Any) -> Any:
-    """Where the classifier computes, for what is trained beside it."""
-    return getattr(pool.model.estimator, "device", None) or "cpu"
