@@ -62,8 +62,8 @@ def serves(classifier, strategy):
 def takes(model, name, kind):
     """Whether a model of numbers must answer of this kind of samples."""
     classifier = models.fitted(model, 2)
-    if kind in ("csr matrix", "csr array") and (model in NO_SPARSE or name in ("DM2", "PT4AL")):
-        return False  # DM2 mixes samples, which must be dense; PCA has no likelihood of sparse ones.
+    if kind in ("csr matrix", "csr array") and (model in NO_SPARSE or name in ("DM2", "PT4AL", "VAAL")):
+        return False  # DM2 mixes samples, VAAL's network takes dense ones; PCA has no likelihood of sparse ones.
     return kind in containers.PLAIN and serves(classifier, light(name))
 
 
