@@ -79,9 +79,12 @@ def l2_normalize(X: NDArray, eps: float = 1e-8, *, out: NDArray | None = None) -
     """Rows of `X` divided by their Euclidean norm, which counts as at least `eps`; a zero row stays zero."""
     with np.errstate(over="ignore"):
         norms = np.sqrt(squared_norms(X))
-    if not np.isfinite(norms).all():
-        # float32 holds numbers whose squares it does not hold.
-        norms = np.linalg.norm(X.astype(np.float64), axis=1)
+    is_lost = ~np.isfinite(norms)
+    if is_lost.any():
+        # A dtype holds numbers whose squares it does not hold.
+        rows, norms = X[is_lost].astype(np.float64), norms.astype(np.float64)
+        largest = np.abs(rows).max(axis=1)
+        norms[is_lost] = largest * np.linalg.norm(rows / largest[:, None], axis=1)
     return np.divide(X, np.maximum(norms, eps).astype(X.dtype, copy=False)[:, None], out=out)
 
 
