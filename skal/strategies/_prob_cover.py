@@ -63,10 +63,10 @@ class ProbCover(QueryStrategy):
     All pairs are met once, for the purity and for the balls together, as products of blocks of 1,024 samples in the
     embeddings' own dtype (float32 or float64; in float32 a pair whose distance differs from delta by some 1e-7 of the
     squared distances from the mean may fall on either side). Pairs that are close enough for each other's ball are
-    held, and a newly covered sample is subtracted from those that cover it. Where they are more than 8 million
-    (200 MB), nothing is held: how many uncovered samples each sample covers is counted once, in blocks, and products
-    are made again for each pick. O(n^2 d / 2) time, twice that and O(n d) for each newly covered sample in that case. Memory: O(n), the
-    pairs, and a copy of the embeddings; never an (n, n) array.
+    held, and a newly covered sample is subtracted from those that cover it. Where they are more than 8 million (200
+    MB), nothing is held: how many uncovered samples each sample covers is counted once, in blocks, and products are
+    made again for each pick. O(n^2 d / 2) time, twice that and O(n d) for each newly covered sample in that case.
+    Memory: O(n), the pairs, and a copy of the embeddings; never an (n, n) array.
 
     Differences from the paper: ties, and the rest once all is covered, at random; the purity is measured on the pool
     at each query, where the paper sets delta once for a data set. Clusters and radius are not kept between queries:

@@ -142,7 +142,7 @@ def test_decern_of_sure_predictions(sureness, offset, real):
     given = {"X_training": labeled, "y_training": y}
     scores, expected = (DECERN().score_samples(sure, pool.astype(dtype), **given) for dtype in (np.float32, float))
     error = np.abs(scores - expected) / expected
-    # Of the probability 1 the logarithm of p + 1e-10 is not 0: some entropies pass through 0, where powers of them jump.
+    # The logarithm of 1 + 1e-10 is not 0: some entropies pass through 0, where powers of them jump.
     assert np.median(error) < 1e-6
     assert np.quantile(error, 0.95) < 1e-3
 
