@@ -19,8 +19,8 @@ _SLACK = 0.01  # what half precision and rounding may leave of the sum of a row
 def checked_proba(values: Any, n: int, name: str) -> NDArray:
     """Class probabilities `(n, n_classes)` by the model called `name`; `ValueError` where they are anything else."""
     proba = values if _is_matrix(values) else numbers_of(values)
-    if proba is not None and proba.dtype == np.longdouble:
-        # Which special functions do not know.
+    if proba is not None and (proba.dtype.kind in "iub" or proba.dtype == np.longdouble):
+        # Integers have no room for what is computed with them, and special functions know no long double.
         proba = proba.astype(np.float64)
     if proba is None or proba.ndim != 2 or len(proba) != n or proba.shape[1] == 0:
         raise ValueError(

@@ -20,14 +20,16 @@ class Collected:
     Attributes
     ----------
     values : torch.Tensor of shape (n, ...)
-        Once all rows have come.
+        Undefined where not all rows have come yet.
+    n_added : int
+        Rows that have come.
     nbytes_there : int
         What `values` takes of the accelerator.
     """
 
     def __init__(self, n: int, room: int) -> None:
         self._n, self._room = n, room
-        self._n_copied = self._n_waiting = self.nbytes_there = 0
+        self._n_copied = self._n_waiting = self.n_added = self.nbytes_there = 0
         self._waiting: Any = None
         self.values: Any = None
 
@@ -35,6 +37,9 @@ class Collected:
         """The next rows, which are copied at once: they may be a part of something large."""
         if self.values is None:
             self._begin(rows)
+        self.n_added += len(rows)
+        if self.n_added > self._n:
+            return
         if self._waiting is None:
             self.values[self._n_copied : self._n_copied + len(rows)] = rows
             self._n_copied += len(rows)

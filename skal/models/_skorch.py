@@ -384,6 +384,12 @@ def _one_pass(
                     found[member] = Collected(n, room - sum(other.nbytes_there for other in found.values()))
                 found[member].add(seen[member])
             is_first = False
+    for rows in found.values():
+        if rows.n_added != n:
+            raise ValueError(
+                f"{type(net).__name__} must give one row for each sample in prediction. Got {rows.n_added} rows for "
+                f"{n} samples: its module must keep the rows of a batch, and iterator_valid__drop_last be False."
+            )
     return {member: rows.values for member, rows in found.items()}
 
 

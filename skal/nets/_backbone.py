@@ -95,12 +95,14 @@ def built_once(
     """
     path = weights_file(weights)
     file = path.stat() if path is not None and path.is_file() else None
-    stamp = None if path is None or file is None else (path.absolute(), file.st_mtime_ns, file.st_size)
+    # A file put in the place of another may have its size and its time; not the time at which that was done.
+    stamp = file and (file.st_dev, file.st_ino, file.st_ctime_ns, file.st_mtime_ns, file.st_size)
     key = (module, str(weights), stamp, n_outputs, repr(sorted(kwargs.items())), torch.get_default_dtype(),
            torch.get_rng_state().numpy().tobytes())  # fmt: skip
     is_plain = all(isinstance(value, (bool, int, float, str, type(None))) for value in kwargs.values())
-    if is_plain and key in _BUILT:
-        built, state, origin = _BUILT[key]
+    known = _BUILT.get(key) if is_plain else None  # at once: another thread may forget it
+    if known is not None:
+        built, state, origin = known
         torch.set_rng_state(state)
         built = copy.deepcopy(built)
         ORIGINS[built] = origin

@@ -235,7 +235,9 @@ def exact_caps(embeddings: Any, logits: Any, weight: NDArray, anchors: NDArray) 
     """
     xp = array_namespace(embeddings)
     place = {"dtype": embeddings.dtype, "device": device(embeddings)}
-    columns, centers = xp.asarray(weight.T, **place), xp.asarray(anchors, **place)
+    # Distances are the same around the anchors' mean, where products of float32 lose less of them.
+    mean = xp.asarray(anchors.mean(axis=0), **place)
+    columns, centers = xp.asarray(weight.T, **place), xp.asarray(anchors - on_host(mean), **place)
     gram, sq_centers = columns.T @ columns, squared_norms(centers)[:, None]
     rays, tiny, found = _Rays(embeddings, columns, anchors), _TINY[embeddings.dtype.itemsize], []
     errors, predicted = pseudo_label_errors(logits, relative=True)  # only the gradient's direction counts
@@ -246,7 +248,8 @@ def exact_caps(embeddings: Any, logits: Any, weight: NDArray, anchors: NDArray) 
         length = xp.sqrt(xp.clip(xp.vecdot(error, moved.T), min=0))
         pace = xp.empty_like(moved)
         pace[:] = 1 / xp.clip(logits[rows].T[own] - logits[rows].T, min=tiny)
-        distances = xp.sqrt(squared_distances(centers @ z.T, sq_centers, squared_norms(z)))
+        around = z - mean
+        distances = xp.sqrt(squared_distances(centers @ around.T, sq_centers, squared_norms(around)))
         moved -= moved[own]
         speeds = xp.max(moved * pace, axis=0) * distances  # at least 0, which is the predicted class's own
         for j, fixed in rays.own(z, error):

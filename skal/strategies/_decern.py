@@ -13,7 +13,7 @@ from scipy.stats import skew
 from ..base import Interval, ScoringStrategy, StrOptions, make_query_function
 from ..models import Head
 from ..pool import PoolView
-from ..utils._arrays import blocks, class_means, l2_normalize, min_max, top_k
+from ..utils._arrays import blocks, class_means, l2_normalize, min_max, on_host, top_k
 from ..utils._torch import shared_tensor
 from ._parts._clustering import fit_kmeans
 
@@ -80,7 +80,8 @@ class DECERN(ScoringStrategy):
     against rounding.
 
     Under a linear head all is computed in float32 where the embeddings are float32 (scores then differ from those in
-    float64 by about 1e-6 of themselves), else in float64; sums over the classes are kept in float64.
+    float64 by about 1e-6 of themselves; by more where a prediction is sure to some 1e-11, since the entropies pass
+    through 0 there, of which powers jump), else in float64; sums over the classes are kept in float64.
 
     Time: with a linear head O(n C^2 n_bins + d C^2), since the mixtures' logits are the original logits plus a
     correction over the masked bins: one product and ten passes over the C^2 logits of a sample, in blocks that stay in
@@ -231,18 +232,25 @@ def discrepancy_confusion(
     bins = _Bins(d, n_bins, mask_ratio).to(z.device, dtype)
     anchors_t, anchor_proba_t = (torch.as_tensor(a).to(z.device, dtype) for a in (anchors, anchor_proba))
     unit_anchors = _unit(anchors_t)
+    center = torch.zeros_like(anchors_t[0])
+    if head.weight is not None and head.bias is not None:
+        # Logits and mixtures are the same around the anchors' mean, where float32 loses less of them.
+        center = torch.as_tensor(anchors.mean(axis=0)).to(center)
+        head = Head(weight=head.weight, bias=head.bias + head.weight @ on_host(center).astype(np.float64))
+        anchors_t = torch.as_tensor(anchors - on_host(center)).to(anchors_t)
     mixer = (_LinearMixer if head.is_linear else _Mixer)(head, anchors_t, bins)
     n_anchors = max(1, min(n_classes, _ANCHOR_BLOCK // n_classes))
 
     scores = torch.zeros(n, dtype=torch.float64, device=z.device)
     for rows in blocks(n, _ROWS):
         part = z[rows].to(dtype)
+        beta = _dissimilarity(_unit(part), unit_anchors)
+        part = part - center
         with torch.no_grad():
             logit = head(part)
         proba = torch.softmax(logit, dim=1)
         chosen = bins.largest(_pooled_gradient(head, part, proba, bins))
         share = bins.share(chosen)[:, None]
-        beta = ((1 - _unit(part) @ unit_anchors.T) / 2).clamp_(0, 1)
         alpha = proba.clamp(alpha_clip, 1 - alpha_clip)
         mixer.set_samples(part, logit, chosen)
         total = scores[rows]
@@ -255,7 +263,22 @@ def discrepancy_confusion(
 
 
 def _unit(z: torch.Tensor) -> torch.Tensor:
-    return z / z.norm(dim=1, keepdim=True).clamp_min(1e-8)
+    # float32 holds numbers whose squares it does not hold.
+    largest = z.abs().amax(dim=1, keepdim=True).clamp_(min=1e-8)
+    z = z / largest
+    return z / torch.maximum(z.norm(dim=1, keepdim=True), 1e-8 / largest)
+
+
+def _dissimilarity(unit: torch.Tensor, unit_anchors: torch.Tensor) -> torch.Tensor:
+    """(1 - cos) / 2 of rows of length 1 (or 0, whose cosine is 0), which float32 rounds to 0 where rows are alike.
+
+    Their distances from each other are exacter, around a point among them.
+    """
+    center = unit_anchors.mean(dim=0)
+    a, b = unit - center, unit_anchors - center
+    missing = (~unit.any(dim=1))[:, None] + (~unit_anchors.any(dim=1)).to(unit)  # of the squares of length 1
+    squares = torch.linalg.vecdot(a, a)[:, None] + torch.linalg.vecdot(b, b) - 2 * (a @ b.T)
+    return ((squares + missing) / 4).clamp_(0, 1)
 
 
 def _score_mixtures(
@@ -270,13 +293,19 @@ def _score_mixtures(
 
     With e the exponentials and E their sum, log(p + eps) is log(e + eps E) - log E, so that p itself is never made.
     Cross-entropy is linear in its first argument: that of p^b and p^w follow from those of p^u and p^a.
+
+    The largest e is 1, and is left out of the sums: a sure prediction's entropy is all in the others, and its power of
+    1 - beta or beta would show what float32 rounds away beside 1.
     """
-    mixed -= mixed.amax(dim=2, keepdim=True)
-    e = torch.exp(mixed)
-    total = e.sum(dim=2)
-    log_e = torch.add(e, (_EPS * total)[:, :, None], out=mixed).log_()
-    log_total = total.log()
-    entropy = (log_total - torch.linalg.vecdot(e, log_e) / total).clamp_(min=0)
+    top = mixed.max(dim=2, keepdim=True)
+    mixed -= top.values
+    e = torch.exp(mixed).scatter_(2, top.indices, 0.0)
+    others = e.sum(dim=2)
+    total = 1 + others
+    floor = (_EPS * total)[:, :, None]
+    log_e = torch.add(e, floor, out=mixed).log_().scatter_(2, top.indices, floor.log1p())
+    log_total = others.log1p_()
+    entropy = (log_total - (torch.linalg.vecdot(e, log_e) + floor.log1p()[:, :, 0]) / total).clamp_(min=0)
     from_pool = log_total - torch.matmul(log_e, proba[:, :, None])[:, :, 0]
     from_anchor = log_total - torch.bmm(log_e.transpose(0, 1), anchor_proba[:, :, None])[:, :, 0].T
 

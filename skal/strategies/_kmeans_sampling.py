@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
+from ..utils._arrays import squares_dtype
 from ._parts._clustering import fit_kmeans, nearest_of_clusters
 
 __all__ = ["KMeansSampling", "kmeans_sampling"]
@@ -34,7 +35,7 @@ class KMeansSampling(QueryStrategy):
     Where there are fewer distinct samples than clusters, the rest of the batch is drawn at random.
 
     O(n k d) time for each iteration of k-means, O(n k d log k) for its first centres, and one copy of the embeddings,
-    in float32 where they are.
+    in float32 where they are and it holds their squares.
 
     No paper of its own: the "K-Means" baseline of batch active learning, as in the reference. The labelled samples
     are not looked at.
@@ -71,8 +72,9 @@ class KMeansSampling(QueryStrategy):
         self.random_state = random_state
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-        labels, centers = fit_kmeans(pool.embeddings, n_instances, rng, n_init=self.n_init)
-        chosen, distances = nearest_of_clusters(pool.embeddings, labels, centers)
+        z = pool.embeddings.astype(squares_dtype(pool.embeddings), copy=False)
+        labels, centers = fit_kmeans(z, n_instances, rng, n_init=self.n_init)
+        chosen, distances = nearest_of_clusters(z, labels, centers)
         chosen = chosen[np.argsort(distances[chosen], kind="stable")]
         rest = np.setdiff1d(np.arange(len(pool)), chosen)
         chosen = np.concatenate([chosen, rng.choice(rest, size=n_instances - len(chosen), replace=False)])

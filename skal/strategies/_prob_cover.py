@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
-from ..utils._arrays import blocks, l2_normalize, on_host, squared_norms
+from ..utils._arrays import as_dtype, blocks, l2_normalize, on_host, squared_norms, squares_dtype
 from ._parts._clustering import fit_kmeans, random_argmax
 from ._parts._pairs import Pairs, closeness, half_of_all
 from ._parts._places import place_of_both
@@ -62,11 +62,11 @@ class ProbCover(QueryStrategy):
 
     All pairs are met once, for the purity and for the balls together, as products of blocks of 1,024 samples in the
     embeddings' own dtype (float32 or float64; in float32 a pair whose distance differs from delta by some 1e-7 of the
-    squared norms may fall on either side). Pairs that are close enough for each other's ball are held, and a newly
-    covered sample is subtracted from those that cover it. Where they are more than 8 million (200 MB), nothing is
-    held: how many uncovered samples each sample covers is counted once, in blocks, and products are made again for
-    each pick. O(n^2 d / 2) time, twice that and O(n d) for each newly covered sample in that case. Memory: O(n), the
-    pairs, and a copy of the embeddings; never an (n, n) array.
+    squared distances from the mean may fall on either side). Pairs that are close enough for each other's ball are
+    held, and a newly covered sample is subtracted from those that cover it. Where they are more than 8 million (200
+    MB), nothing is held: how many uncovered samples each sample covers is counted once, in blocks, and products are
+    made again for each pick. O(n^2 d / 2) time, twice that and O(n d) for each newly covered sample in that case.
+    Memory: O(n), the pairs, and a copy of the embeddings; never an (n, n) array.
 
     Differences from the paper: ties, and the rest once all is covered, at random; the purity is measured on the pool
     at each query, where the paper sets delta once for a data set. Clusters and radius are not kept between queries:
@@ -118,6 +118,12 @@ class ProbCover(QueryStrategy):
         z, labeled = place_of_both(pool)
         if self.normalize:
             z, labeled = l2_normalize(z), l2_normalize(labeled)
+        # Distances are the same around the mean, where products of float32 lose less of them.
+        xp = array_namespace(z)
+        center = xp.astype(xp.mean(z, axis=0, dtype=xp.float64), z.dtype)
+        z, labeled = z - center, labeled - center
+        dtype = squares_dtype(z, labeled) if len(labeled) else squares_dtype(z)
+        z, labeled = as_dtype(z, dtype), as_dtype(labeled, dtype)
         pairs = Pairs(len(z), _PAIRS)
         if self.delta == "auto":
             n_classes = n_instances if pool.is_cold else len(pool.classes)
@@ -125,7 +131,8 @@ class ProbCover(QueryStrategy):
             labels, _ = fit_kmeans(on_host(z), min(n_clusters, len(z)), rng)
             delta = purity_radius(z, labels, self.purity, rng, pairs)
         else:
-            delta = float(self.delta)
+            # Of which the square is a number: no distance is larger.
+            delta = min(float(self.delta), float(np.sqrt(np.finfo(dtype).max) / 2))
             for rows, columns, found in half_of_all(z, np.arange(len(z)), _BLOCK):
                 if not pairs.add(rows, columns, found, -(delta**2) / 2):
                     break

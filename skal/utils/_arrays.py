@@ -95,9 +95,12 @@ def l2_normalize(X: Any, eps: float = 1e-8, *, out: Any = None) -> Any:
     xp = array_namespace(X)
     with np.errstate(over="ignore"):
         norms = xp.sqrt(squared_norms(X))
-    if not bool(xp.all(xp.isfinite(norms))):
-        # float32 holds numbers whose squares it does not hold.
-        norms = xp.linalg.vector_norm(as_dtype(X, np.float64), axis=1)
+    is_lost = ~xp.isfinite(norms)
+    if bool(xp.any(is_lost)):
+        # A dtype holds numbers whose squares it does not hold.
+        rows, norms = as_dtype(X[is_lost], np.float64), as_dtype(norms, np.float64)
+        largest = xp.max(xp.abs(rows), axis=1)
+        norms[is_lost] = largest * xp.linalg.vector_norm(rows / largest[:, None], axis=1)
     return xp.divide(X, xp.astype(xp.clip(norms, min=eps), X.dtype, copy=False)[:, None], out=out)
 
 

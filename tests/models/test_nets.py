@@ -227,3 +227,29 @@ def test_torch_rng():
 def test_is_skorch():
     assert is_skorch(NeuralNetClassifier(Net))
     assert not is_skorch(NeuralNetClassifier) and not is_skorch(LogisticRegression()) and not is_skorch(Net())
+
+
+class Shorter(Net):
+    """Loses a row of each batch."""
+
+    def forward(self, x):
+        return super().forward(x)[1:]
+
+
+class Longer(Net):
+    """Gives the last row of each batch twice."""
+
+    def forward(self, x):
+        return super().forward(torch.cat([x, x[-1:]]))
+
+
+@pytest.mark.parametrize(
+    ("module", "params", "n_given"),
+    [(Net, {"iterator_valid__drop_last": True}, 20), (Shorter, {}, 20), (Longer, {}, 26)],
+)
+def test_a_pass_that_gives_other_rows_than_the_samples_is_an_error(module, params, n_given):
+    """What no row was written to is whatever the memory held."""
+    X = np.zeros((23, 4), dtype=np.float32)
+    net = NeuralNetClassifier(module, criterion=nn.CrossEntropyLoss, batch_size=10, **params).initialize()
+    with pytest.raises(ValueError, match=f"one row for each sample in prediction. Got {n_given} rows for 23 samples"):
+        net_outputs(net, X, {"proba"})

@@ -276,10 +276,12 @@ class TestBuiltOnce:
         expected = clone(net).fit(IMAGES, NAMES).module_.state_dict()
         assert all(torch.equal(value, expected[key]) for key, value in net.module_.state_dict().items())
 
-    def test_a_file_that_has_changed_is_read_again(self, n_built, tmp_path):
+    @pytest.mark.parametrize("times", [(0, 1), (1, 1)])
+    def test_a_file_that_has_changed_is_read_again(self, n_built, tmp_path, times):
+        """Also where another of its size and time, as archives and synchronisers keep it, takes its place."""
         path = tmp_path / "weights.pth"
         state = torchvision.models.squeezenet1_1(weights=None).state_dict()
-        for time, number in enumerate((0.1, 0.2)):
+        for time, number in zip(times, (0.1, 0.2)):
             torch.save({key: torch.full_like(value, number) for key, value in state.items()}, path)
             os.utime(path, (time, time))
             net = make("squeezenet1_1", freeze="backbone", weights=path, max_epochs=0).fit(IMAGES, NAMES)

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 
 from skal.pool import view_pool
-from skal.strategies import BADGE, DM2, ActiveFT, ALFAMix, DropQuery, KMeansSampling, TypiClust
+from skal.strategies import BADGE, DECERN, DM2, ActiveFT, ALFAMix, DropQuery, KMeansSampling, ProbCover, TypiClust
 from skal.strategies._alfa_mix import exact_caps
 from skal.utils._arrays import class_means, l2_normalize, squares_dtype
 
@@ -82,6 +82,7 @@ def test_alfa_mix_up_to_clusters_of_two(real):
     "strategy",
     [
         BADGE(random_state=0),
+        KMeansSampling(random_state=0),
         TypiClust(max_clusters=40, normalize=False, random_state=0),
         TypiClust(max_clusters=40, random_state=0),
     ],
@@ -113,3 +114,53 @@ def test_long_rows_of_float32_are_normalised():
     unit = l2_normalize(X * np.float32(1e30))
     assert unit.dtype == np.float32
     np.testing.assert_allclose(unit, l2_normalize(X), rtol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e4])
+def test_what_all_samples_have_in_common_costs_no_precision(offset, real):
+    """Products of such rows lose distances to rounding, unless they are taken around a point among the rows."""
+    head, pool, labeled, y = real
+    pool, labeled = pool + np.float32(offset), labeled + np.float32(offset)
+    anchors = class_means(labeled, y, 10)
+    shifted = Head(head.coef_, head.intercept_ - offset * head.coef_.sum(axis=1))
+    logits = shifted.logits(pool)
+    caps, expected = (exact_caps(pool.astype(dtype), logits, head.coef_, anchors) for dtype in (np.float32, float))
+    np.testing.assert_allclose(caps, expected, rtol=1e-4)
+    for strategy in (ProbCover(delta=5.0, normalize=False, random_state=0), ProbCover(random_state=0)):
+        picks, expected = (selected(strategy, shifted, pool, labeled, y, dtype)[0] for dtype in (np.float32, float))
+        assert picks.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("sureness", [1.0, 10.0])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_decern_of_sure_predictions(sureness, offset, real):
+    """Powers of small entropies show what is rounded away beside 1."""
+    head, pool, labeled, y = real
+    pool, labeled = pool + np.float32(offset), labeled + np.float32(offset)
+    weight = sureness * head.coef_
+    sure = Head(weight, sureness * head.intercept_ - offset * weight.sum(axis=1))
+    given = {"X_training": labeled, "y_training": y}
+    scores, expected = (DECERN().score_samples(sure, pool.astype(dtype), **given) for dtype in (np.float32, float))
+    error = np.abs(scores - expected) / expected
+    # The logarithm of 1 + 1e-10 is not 0: some entropies pass through 0, where powers of them jump.
+    assert np.median(error) < 1e-6
+    assert np.quantile(error, 0.95) < 1e-3
+
+
+@pytest.mark.parametrize("scale", [1e20, 1e30])
+def test_decern_of_what_float32_cannot_square(scale, real):
+    head, pool, labeled, y = real
+    pool, labeled = pool * np.float32(scale), labeled * np.float32(scale)
+    given = {"X_training": labeled, "y_training": y}
+    scaled = Head(head.coef_ / scale, head.intercept_)
+    scores, expected = (DECERN().score_samples(scaled, pool.astype(dtype), **given) for dtype in (np.float32, float))
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e160, 1e200])
+def test_long_rows_of_float64_are_normalised(scale):
+    X = np.random.default_rng(0).standard_normal((5, 8))
+    X[2] *= 0
+    scaled = X.copy()
+    scaled[:4] *= scale
+    np.testing.assert_allclose(l2_normalize(scaled), l2_normalize(X), rtol=1e-14)

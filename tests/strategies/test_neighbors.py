@@ -224,3 +224,14 @@ def test_equally_near_candidates_come_in_the_order_of_the_rows(metric):
         copies = [j for j in range(120) if j != i and (X[j] == X[i]).all()]
         assert found.idx[i].tolist() == copies[:5]
     assert (found.distances == 0).all()
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan"])
+def test_squares_that_float32_does_not_hold(scale, dtype, metric):
+    X = (np.random.default_rng(0).standard_normal((60, 4)) * scale).astype(dtype)
+    found = nearest_neighbors(X, 5, metric=metric, n_candidates=30)
+    idx, distances = slow_neighbors(X.astype(float), 5, metric)
+    np.testing.assert_array_equal(found.idx, idx)
+    np.testing.assert_allclose(found.distances, distances, rtol=1e-12)

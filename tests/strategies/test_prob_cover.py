@@ -159,3 +159,14 @@ def test_no_labelled_data_is_a_clear_error():
 def test_parameters_out_of_range(params, message):
     with pytest.raises(ValueError, match=message):
         ProbCover(**params).select(Plain(), np.ones((3, 2)), X_training=np.eye(2), y_training=[0, 1])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_a_radius_whose_square_is_no_number_covers_all(dtype, normalize):
+    X = np.random.default_rng(0).standard_normal((9, 3)).astype(dtype)
+    strategy = ProbCover(delta=1e300, normalize=normalize, random_state=0)
+    nothing = {"X_training": X[:0], "y_training": np.empty(0, int)}
+    assert strategy.select(Plain(), X, 3, **nothing)[1].tolist() == [9, 0, 0]
+    assert strategy.select(Plain(), X, 2, X_training=X[:1], y_training=[0])[1].tolist() == [0, 0]

@@ -77,3 +77,13 @@ def test_random_sampling_is_uniform():
         counts[RandomSampling(random_state=seed).select(None, X, 3)[0]] += 1
     # 180 expected of each, standard deviation 11
     assert np.abs(counts - 180).max() < 56
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+@pytest.mark.parametrize("strategy", [EntropySampling(), LeastConfidence(), MarginSampling()])
+def test_probabilities_that_are_integers(strategy, dtype):
+    """A classifier that is always sure may say so in integers."""
+    model = Proba([[1, 0], [0, 1]])
+    model.proba = model.proba.astype(dtype)
+    expected = -1.0 if isinstance(strategy, MarginSampling) else 0.0
+    assert strategy.score_samples(model, np.array([[1], [0]])).tolist() == [expected, expected]

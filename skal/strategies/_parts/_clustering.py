@@ -190,7 +190,7 @@ def fit_kmeans(
     batch_size: int | None = None,
     sample_weight: NDArray | None = None,
 ) -> tuple[NDArray[np.int64], NDArray]:
-    """Seeded k-means; with `batch_size` its mini-batch form, with `sample_weight` `(n,)` that of weighted rows.
+    """Seeded k-means; with `batch_size` its mini-batch form, else with `sample_weight` `(n,)` that of weighted rows.
 
     Returns
     -------
@@ -199,9 +199,8 @@ def fit_kmeans(
     centers : ndarray of shape (n_clusters, d)
     """
     seed = sklearn_seed(rng)
-    weights = np.ones(len(X)) if sample_weight is None else sample_weight
     settings = {
-        "init": partial(_seeds, weights=weights),
+        "init": partial(_seeds, weights=sample_weight),
         "n_init": 1 if n_init == "auto" else n_init,
         "random_state": seed,
     }
@@ -216,12 +215,13 @@ def fit_kmeans(
     return model.labels_.astype(np.int64), model.cluster_centers_
 
 
-def _seeds(X: NDArray, n_clusters: int, random_state: np.random.RandomState, *, weights: NDArray) -> NDArray:
-    """First centres by scikit-learn's greedy k-means++, from the same draws.
+def _seeds(X: NDArray, n_clusters: int, random_state: np.random.RandomState, *, weights: NDArray | None) -> NDArray:
+    """First centres by scikit-learn's greedy k-means++, from the same draws; of mini-batches `X` is a part of the rows.
 
     scikit-learn's own casts all of a float32 `X` to float64 for each centre, and takes most of a fit's time.
     """
     z, sq_norms = shared_tensor(X), squared_norms(X)
+    weights = np.ones(len(X)) if weights is None else weights
 
     def distances(rows: NDArray[np.int64]) -> NDArray:
         return squared_distances((z[rows] @ z.T).numpy(), sq_norms, sq_norms[rows, None])

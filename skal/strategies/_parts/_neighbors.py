@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...utils._arrays import blocks, on_host, squared_norms
+from ...utils._arrays import blocks, on_host, squared_norms, squares_dtype
 from ...utils._torch import shared_tensor
 
 __all__ = ["Metric", "Neighbors", "Search", "nearest_neighbors"]
@@ -48,7 +48,8 @@ def nearest_neighbors(
     Parameters
     ----------
     X : ndarray or tensor of shape (n, d), finite
-        float32 is worked on as it is, all else as float64; on the tensor's device, but for the graph.
+        float32 whose squares it holds is worked on as it is, other arrays as float64; on the tensor's device, but for
+        the graph.
     k : int in [1, n - 1]
     metric : {"euclidean", "manhattan", "combined"}, default="euclidean"
         "combined" is the mean of the other two, divided by d (DM2, eqs. 4-6).
@@ -74,7 +75,7 @@ def nearest_neighbors(
     an (n, n) array.
     """
     if isinstance(X, np.ndarray):
-        X = X.astype(np.float32 if X.dtype == np.float32 else np.float64, copy=False)
+        X = X.astype(squares_dtype(X), copy=False)
     z, n = shared_tensor(X), len(X)
     if metric == "euclidean" and n_candidates is not None:
         n_candidates = k + 8
@@ -129,8 +130,11 @@ def _by_products(X: torch.Tensor, m: int) -> Proposals:
     """For each block of rows the `m` others nearest by Euclidean distance: the largest x.y - |y|^2 / 2."""
     mean, unit = X.mean(dim=0), torch.empty_like(X, dtype=torch.float32)
     # In blocks, so that nothing of the size of X is held but `unit`.
-    for rows in blocks(len(X), _ROWS):
-        unit[rows] = X[rows] - mean
+    parts = list(blocks(len(X), _ROWS))
+    # Scaled, since float32 holds the squares neither of very long rows nor of very short ones.
+    scale = torch.stack([(X[rows] - mean).abs().max() for rows in parts]).max().clamp_(min=torch.finfo(X.dtype).tiny)
+    for rows in parts:
+        unit[rows] = (X[rows] - mean) / scale
     offset = squared_norms(unit) / -2
     for rows in blocks(len(X), _BLOCK // (4 * len(X))):
         closeness = torch.addmm(offset, unit[rows], unit.T)

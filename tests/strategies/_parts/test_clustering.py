@@ -209,3 +209,10 @@ def test_kmeans_plus_plus_stays_within_the_vectors_where_a_draw_is_rounded_up():
     picks, values = kmeans_plus_plus(sq_norms, lambda i: inner.copy(), 2, Draws(0.9))
     assert picks.tolist() == [1, 0]
     assert values.tolist() == [3 * tiny, 3 * tiny]
+
+
+def test_first_centres_of_mini_batches_come_from_a_part_of_many_rows():
+    X = np.random.default_rng(0).standard_normal((700, 3)).astype(np.float32)
+    labels, centers = fit_kmeans(X, 60, np.random.default_rng(1), batch_size=100)
+    assert labels.shape == (700,) and centers.shape == (60, 3)
+    assert len(np.unique(labels)) > 50
