@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _ROWS = 4096  # samples worked on at once
+_COMPARED = 1 << 16  # numbers of float64 held of a block that is compared with given centres
 _FARTHEST = 64  # vectors brought up to date at once, at first
 _TIE = 1 - 1e-12  # squared distances that differ by less are the same
 # Squared distances below this share of the squared norms are rounding, in float32 and in float64: samples are alike.
@@ -106,7 +107,7 @@ def nearest_squared_distances(X: Any, centers: Any) -> NDArray[np.float64]:
     xp = array_namespace(X, centers)
     centers = xp.astype(centers, xp.float64)
     found = np.empty(X.shape[0])
-    for rows in blocks(X.shape[0], _ROWS):
+    for rows in blocks(X.shape[0], _COMPARED // max(centers.shape)):
         found[rows] = _to_nearest(xp.astype(X[rows], xp.float64), centers)
     return found
 
