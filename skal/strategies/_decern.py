@@ -294,18 +294,21 @@ def _score_mixtures(
     With e the exponentials and E their sum, log(p + eps) is log(e + eps E) - log E, so that p itself is never made.
     Cross-entropy is linear in its first argument: that of p^b and p^w follow from those of p^u and p^a.
 
-    The largest e is 1, and is left out of the sums: a sure prediction's entropy is all in the others, and its power of
-    1 - beta or beta would show what float32 rounds away beside 1.
+    The largest e is 1, and the others are summed without it: a sure prediction's entropy is all in them, and its power
+    of 1 - beta or beta would show what float32 rounds away beside 1.
     """
-    top = mixed.max(dim=2, keepdim=True)
-    mixed -= top.values
-    e = torch.exp(mixed).scatter_(2, top.indices, 0.0)
-    others = e.sum(dim=2)
-    total = 1 + others
-    floor = (_EPS * total)[:, :, None]
-    log_e = torch.add(e, floor, out=mixed).log_().scatter_(2, top.indices, floor.log1p())
-    log_total = others.log1p_()
-    entropy = (log_total - (torch.linalg.vecdot(e, log_e) + floor.log1p()[:, :, 0]) / total).clamp_(min=0)
+    mixed -= mixed.amax(dim=2, keepdim=True)
+    e = torch.exp(mixed)
+    total = e.sum(dim=2)
+    floor = _EPS * total
+    log_e = torch.add(e, floor[:, :, None], out=mixed).log_()
+    of_all = torch.linalg.vecdot(e, log_e)
+    others = e.frac_().sum(dim=2)
+    n_largest = (total - others).round_()
+    if e.dtype == torch.float32:
+        of_all += n_largest * floor  # log(1 + floor), which is 0 there
+    log_total = others.add_(n_largest - 1).log1p_()
+    entropy = (log_total - of_all / total).clamp_(min=0)
     from_pool = log_total - torch.matmul(log_e, proba[:, :, None])[:, :, 0]
     from_anchor = log_total - torch.bmm(log_e.transpose(0, 1), anchor_proba[:, :, None])[:, :, 0].T
 
