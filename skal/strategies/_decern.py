@@ -302,15 +302,16 @@ def _score_mixtures(
     total = e.sum(dim=2)
     floor = _EPS * total
     log_e = torch.add(e, floor[:, :, None], out=mixed).log_()
-    of_all = torch.linalg.vecdot(e, log_e)
+    from_pool = torch.matmul(log_e, proba[:, :, None])[:, :, 0]
+    from_anchor = torch.bmm(log_e.transpose(0, 1), anchor_proba[:, :, None])[:, :, 0].T
+    of_all = log_e.mul_(e).sum(dim=2)
     others = e.frac_().sum(dim=2)
     n_largest = (total - others).round_()
     if e.dtype == torch.float32:
         of_all += n_largest * floor  # log(1 + floor), which is 0 there
     log_total = others.add_(n_largest - 1).log1p_()
     entropy = (log_total - of_all / total).clamp_(min=0)
-    from_pool = log_total - torch.matmul(log_e, proba[:, :, None])[:, :, 0]
-    from_anchor = log_total - torch.bmm(log_e.transpose(0, 1), anchor_proba[:, :, None])[:, :, 0].T
+    from_pool, from_anchor = log_total - from_pool, log_total - from_anchor
 
     def discrepancy(weight: torch.Tensor | float) -> torch.Tensor:
         return torch.lerp(from_pool, from_anchor, weight * alpha).clamp_(min=0).pow_(beta)
