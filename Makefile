@@ -33,8 +33,10 @@ docs:
 	cp -r docs "$(WORK)/docs"
 	$(PYTHON) -m sphinx -W --keep-going --fresh-env --quiet -b html "$(WORK)/docs" "$(WORK)/html"
 
-# Beside the same torch and NumPy. pandas 2 needs pytz; scikit-learn 1.6 uses what SciPy 1.18 removes.
+# Beside the same torch and NumPy. pandas 2 needs pytz; scikit-learn 1.6 uses what SciPy 1.18 removes, and its estimator
+# checks do not import beside array-api-compat without the variable.
 oldest: export PYTHONPATH = $(WORK)/oldest
+oldest: export SCIPY_ARRAY_API = 1
 oldest:
 	rm -rf "$(WORK)/oldest"
 	env -u PYTHONPATH $(PYTHON) -m pip install --no-deps --only-binary :all: --target "$(WORK)/oldest" \
