@@ -157,7 +157,8 @@ def test_noisy_weights_keep_their_dtype(data, dtype):
     """In a wider one each pass would copy the pool to that."""
     X, y, pool = data
     fitted = LogisticRegression(max_iter=500).fit(X.astype(dtype), y)
-    fitted.coef_ = fitted.coef_.astype(dtype)  # which scikit-learn 1.6 makes float64
+    # Which scikit-learn 1.6 makes float64.
+    fitted.coef_, fitted.intercept_ = fitted.coef_.astype(dtype), fitted.intercept_.astype(dtype)
     network = MLPClassifier((4,), max_iter=3, random_state=0).fit(X.astype(dtype), y)
     for model in (fitted, network):
         view = view_pool(model, pool.astype(dtype))
