@@ -49,7 +49,7 @@ class SMAL(QueryStrategy):
     -----
     With u the entropies (of `PoolView.proba`, shape (n, n_classes)) of the m = `n_atoms` samples for which they are
     largest, z their embeddings (`PoolView.embeddings`, shape (n, d)) and k_j the columns of the kernel
-    exp(-||z_i - z_j||^2 / (2 `bandwidth`^2)), non-negative orthogonal matching pursuit makes
+    exp(-||z_i - z_j||^2 / (2 h^2)) of `bandwidth` h, non-negative orthogonal matching pursuit makes
 
     .. math:: \\min_{|S| = k, \\; \\alpha \\ge 0} \\lVert u - K_S \\alpha \\rVert^2
 
