@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from baselines_accuracy import ROOT, Head, _one_line_rows, grocery, network
+from baselines_accuracy import ROOT, _one_line_rows, grocery, network
 from frontrunners_accuracy import grocery_efficientnet
 from published_tabular import write_csv
 from skorch.callbacks import LRScheduler
@@ -139,7 +139,7 @@ def run(backbone, k, options):
     load, n_features = BACKBONES[backbone]
     (X, X_test), (y, y_test) = load(options.work)
     net = network(
-        Head, N_CLASSES, module__n_features=n_features, max_epochs=EPOCHS, lr=1e-3, batch_size=128,
+        torch.nn.Linear, N_CLASSES, module__in_features=n_features, max_epochs=EPOCHS, lr=1e-3, batch_size=128,
         callbacks=[("schedule", LRScheduler(policy="LambdaLR", lr_lambda=rate))],
     )  # fmt: skip
     found = compare(
