@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback, LRScheduler
 from torch import nn
@@ -20,7 +21,7 @@ from tqdm.auto import tqdm
 from ..models import find_submodule
 from ..rows import check_finite, net_input
 from ..utils._arrays import blocks
-from ..utils._compat import Interval, validate_parameter_constraints
+from ..utils._compat import Interval, StrOptions, validate_parameter_constraints
 from ..utils._torch import kept_modes, resolve_device, torch_rng
 from ._backbone import build_module, check_images
 from ._data import as_tensor
@@ -34,7 +35,7 @@ __all__ = ["RotationPretext"]
 _VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool")
 
 
-def small_vgg16(in_channels: int) -> nn.Module:
+def small_vgg16(in_channels: int, n_outputs: int) -> nn.Module:
     """VGG16 for small images: batch normalization, a mean over positions, and one linear layer; features (n, 512)."""
     layers: list[nn.Module] = []
     for width in _VGG16:
@@ -44,7 +45,13 @@ def small_vgg16(in_channels: int) -> nn.Module:
         else:
             layers += [nn.Conv2d(in_channels, int(width), 3, padding=1), nn.BatchNorm2d(int(width)), nn.ReLU()]
             in_channels = int(width)
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(in_channels, 4))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(in_channels, n_outputs))
+
+
+def _tells_rotations(pretext: RotationPretext) -> bool:
+    if pretext.target != "rotation":
+        raise AttributeError('score_samples of RotationPretext needs target="rotation".')
+    return True
 
 
 class RotationPretext(TransformerMixin, BaseEstimator):
@@ -57,10 +64,15 @@ class RotationPretext(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     module : nn.Module class or instance, callable that returns one, str or None, default=None
-        The network, with logits (n, 4) as its output. None is VGG16 for small images, with batch normalization and
-        512 features. A class whose constructor has a parameter `n_classes`, `num_classes`, `n_outputs`, `num_outputs`
-        or `out_features` is told 4; an instance is copied, weights and all; a str names a torchvision classifier, such
-        as "resnet18", which gets a head of four outputs.
+        The network, with logits (n, n_outputs) as its output: 4, or as many as there are images (`target`). None is
+        VGG16 for small images, with batch normalization and 512 features. A class whose constructor has a parameter
+        `n_classes`, `num_classes`, `n_outputs`, `num_outputs` or `out_features` is told that number; an instance is
+        copied, weights and all; a str names a torchvision classifier, such as "resnet18", which gets a head of that
+        many outputs.
+    target : {"rotation", "image"}, default="rotation"
+        What the network learns to tell of a rotated image: how far it was turned (eq. 1), or which image it is, however
+        it was turned (eq. 12), which the paper finds worse. The latter's head grows with the number of images, and
+        has no `score_samples`.
     max_epochs : int >= 1, default=120
     lr : float > 0, default=0.01
         Learning rate at the beginning; the paper has 0.001 for Caltech-101.
@@ -85,14 +97,14 @@ class RotationPretext(TransformerMixin, BaseEstimator):
     module_ : nn.Module
         The trained network, on the CPU.
     losses_ : list of float
-        Mean training loss of each epoch; log 4 = 1.386 is guessing.
+        Mean training loss of each epoch; log 4 = 1.386 is guessing, of "image" the logarithm of the number of images.
     image_shape_ : tuple (c, h, w)
 
     Raises
     ------
     ValueError, TypeError
         A parameter out of range, samples that are not square images (n, c, h, w), NaN or infinity, a network that does
-        not take the images or has not four outputs. What an earlier `fit` left stays as it was.
+        not take the images or has another number of outputs. What an earlier `fit` left stays as it was.
 
     Notes
     -----
@@ -100,7 +112,8 @@ class RotationPretext(TransformerMixin, BaseEstimator):
 
     .. math:: L = \\tfrac14 \\sum_{k=0}^{3} CE(f_s(t(x, 90k)), k)
 
-    `transform` gives what enters the last layer for the image as it is, `score_samples` gives -L. Numbers are not
+    or, with ``target="image"``, the number of the image in the place of k. `transform` gives what enters the last layer
+    for the image as it is, `score_samples` gives -L. Numbers are not
     scaled: bring images to [0, 1] or standardise them first. Optimizer: SGD. The defaults are those of BAL's table I;
     there is no augmentation but the rotation. NumPy's and torch's global generators stay as they were.
 
@@ -130,6 +143,7 @@ class RotationPretext(TransformerMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "module": [str, callable, None],
+        "target": [StrOptions({"rotation", "image"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_steps": ["array-like"],
@@ -147,6 +161,7 @@ class RotationPretext(TransformerMixin, BaseEstimator):
         self,
         module: type[nn.Module] | nn.Module | Callable[..., nn.Module] | str | None = None,
         *,
+        target: Literal["rotation", "image"] = "rotation",
         max_epochs: int = 120,
         lr: float = 0.01,
         lr_steps: Sequence[int] = (30, 60, 90),
@@ -160,6 +175,7 @@ class RotationPretext(TransformerMixin, BaseEstimator):
         verbose: int | bool = 0,
     ) -> None:
         self.module = module
+        self.target = target
         self.max_epochs = max_epochs
         self.lr = lr
         self.lr_steps = lr_steps
@@ -191,6 +207,8 @@ class RotationPretext(TransformerMixin, BaseEstimator):
         images = _as_images(X)
         net = _RotationNet(
             self.module,
+            tells_images=self.target == "image",
+            n_outputs=len(images) if self.target == "image" else 4,
             embedding_layer=self.embedding_layer,
             probe=images[:2],
             lr=self.lr,
@@ -228,6 +246,7 @@ class RotationPretext(TransformerMixin, BaseEstimator):
         ]
         return torch.cat(features).float().numpy()
 
+    @available_if(_tells_rotations)
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """Mean log-probability of the four right rotations of each image: minus the pretext loss.
 
@@ -272,26 +291,45 @@ class _RotationNet(RepeatableClassifier):
 
     head_name_: str
 
-    def __init__(self, module: Any, *, embedding_layer: Any = None, probe: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        module: Any,
+        *,
+        tells_images: bool = False,
+        n_outputs: int = 4,
+        embedding_layer: Any = None,
+        probe: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             module, criterion=nn.CrossEntropyLoss, train_split=None, callbacks__print_log=None, verbose=0, **kwargs
         )
+        self.tells_images = tells_images
+        self.n_outputs = n_outputs
         self.embedding_layer = embedding_layer
         self.probe = probe
 
     def initialize_module(self) -> _RotationNet:
         module = self.module
         if module is None:
-            built = small_vgg16(self.probe.shape[1])
+            built = small_vgg16(self.probe.shape[1], self.n_outputs)
         else:
             built = build_module(
-                module, weights=None, n_outputs=4, head=self.embedding_layer, kwargs={}, owner="RotationPretext"
+                module,
+                weights=None,
+                n_outputs=self.n_outputs,
+                head=self.embedding_layer,
+                kwargs={},
+                owner="RotationPretext",
             )
         if isinstance(module, str):
             check_images(built, tuple(self.probe.shape[1:]))
         width, head = probe_module(built, self.probe, self.embedding_layer, frozen=False)
-        if width != 4:
-            raise ValueError(f"The module of RotationPretext must have 4 outputs, one for each rotation. Got {width}.")
+        if width != self.n_outputs:
+            each = "image" if self.tells_images else "rotation"
+            raise ValueError(
+                f"The module of RotationPretext must have {self.n_outputs} outputs, one for each {each}. Got {width}."
+            )
         if head is None:
             raise ValueError(
                 f"RotationPretext needs to know the last layer: {type(built).__name__} must end in an nn.Linear, or "
@@ -308,13 +346,14 @@ class _RotationNet(RepeatableClassifier):
         with self._seeded(0):
             self.initialize()
         with self._seeded(1):
-            self._train_loop(images)
+            self._train_loop(images, torch.arange(len(images)))
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         return _logits(self.module_, _rotated(net_input(x.to(self.device), self.module_)))
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, *args: Any, **kwargs: Any) -> Any:
-        return self.criterion_(y_pred, _rotations(X).to(y_pred.device))
+        targets = y_true.repeat(4) if self.tells_images else _rotations(X)
+        return self.criterion_(y_pred, targets.to(y_pred.device))
 
 
 class _Bar(Callback):

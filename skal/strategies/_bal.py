@@ -14,8 +14,18 @@ from sklearn.exceptions import ConvergenceWarning
 from ..base import HasMethods, Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
 from ..rows import check_finite, flat_numeric
+from ..utils._arrays import entropy
 from ..utils._random import make_generator, sklearn_seed
-from ._parts._sub_pools import SubPoolMixin, cluster_distance_difference, fit_clone, sub_pool_bounds
+from ..utils._validation import shown
+from ._parts._clustering import nearest_squared_distances, nearest_to_centers
+from ._parts._sub_pools import (
+    SubPoolMixin,
+    cluster_distance_difference,
+    fit_clone,
+    highest_of_stretch,
+    pretext_likelihood,
+    sub_pool_bounds,
+)
 
 __all__ = ["BAL", "bal_sampling"]
 
@@ -49,16 +59,25 @@ class BAL(SubPoolMixin, QueryStrategy):
         code, instead of the largest probability. The ranking differs. Needs a model with logits.
     indexing : {"paper", "repository"}, default="paper"
         Places of the sub-pools; see `sub_pool_bounds`.
+    order_by : {"cdd", "distance", "loss"}, default="cdd"
+        What the samples are ordered by: cluster distance difference, small between two clusters; the distance to the
+        nearest centre, small inside a cluster (section 5.2); or minus the loss of the pretext task, as `PT4AL` does,
+        which needs a `pretext` with `score_samples` and no clusters. The paper finds the first best.
     order : {"ascending", "descending"}, default="ascending"
-        "descending" begins inside the clusters; the paper finds it worse.
+        Which end of the order comes first. For "cdd" "descending" begins inside the clusters; the paper finds it worse
+        (section 5.3).
+    sampler : {"confidence", "entropy", "kmeans", "random"}, default="confidence"
+        What is taken of a sub-pool (section 5.4): the least confident samples, those of the highest entropy, the ones
+        nearest to the centres of as many clusters of the model's embeddings as are asked for, or any. The paper finds
+        the first best.
     random_state : int, RandomState or None, default=None
         Seeds k-means, and `pretext` where it has a `random_state` of None. An integer gives the same order every time.
 
     Raises
     ------
     ValueError
-        No `n_rounds` from anywhere, more clusters than samples, features that are not finite numbers, or no
-        `n_clusters` before there is a model.
+        No `n_rounds` from anywhere, more clusters than samples, features that are not finite numbers, no
+        `n_clusters` before there is a model, or ``order_by="loss"`` without a pretext that has `score_samples`.
 
     Notes
     -----
@@ -72,14 +91,17 @@ class BAL(SubPoolMixin, QueryStrategy):
     (eq. 6; the last anchored at N) and takes the `n_instances` samples with the smallest max_c p_c (eq. 8), with p
     from `PoolView.proba`, (n, n_classes). Round 0 takes the first of the order. Data that a learner began with count as
     round 0. A sub-pool that runs short is filled with the samples nearest to it in the order; after the last round the
-    least confident of all that remain are taken. Scores are 1 - max_c p_c, in round 0 the negative CDD.
+    least confident of all that remain are taken. Scores are 1 - max_c p_c, in round 0 the negative CDD. Other orders
+    and samplers put values of their own in these places: the entropy, minus the distance to the nearest centre, a
+    random number.
 
     The order belongs to a run and is kept in `PoolView.memory`: the pool may shrink and be reordered, since samples are
     found again by their content (those that are alike share a place). It is made anew when the pool holds a sample that
-    was not there when it was made, when a learner's round 0 brings other data, and when `pretext`, `n_clusters` or
-    `random_state` have changed. The learner holds that memory: a pickle of the learner keeps the order, its `clone` and
-    `fit` drop it, the strategy itself has none, and a bare classifier has nowhere to keep one (a warning says so). A
-    strategy that first meets a run after its round 0 takes the learner's `round` for the round of the schedule.
+    was not there when it was made, when a learner's round 0 brings other data, and when `pretext`, `n_clusters`,
+    `order_by` or `random_state` have changed. The learner holds that memory: a pickle of the learner keeps the order,
+    its `clone` and `fit` drop it, the strategy itself has none, and a bare classifier has nowhere to keep one (a
+    warning says so). A strategy that first meets a run after its round 0 takes the learner's `round` for the round of
+    the schedule.
     Learners that do not count rounds, such as modAL's own, are followed by the sizes of pool and labelled data.
 
     Differences from the paper, besides what `indexing` and `normalize_logits` offer: features are those of the image
@@ -123,10 +145,12 @@ class BAL(SubPoolMixin, QueryStrategy):
         "n_rounds": [Interval(Integral, 1, None, closed="left"), None],
         "normalize_logits": ["boolean"],
         "indexing": [StrOptions({"paper", "repository"})],
+        "order_by": [StrOptions({"cdd", "distance", "loss"})],
         "order": [StrOptions({"ascending", "descending"})],
+        "sampler": [StrOptions({"confidence", "entropy", "kmeans", "random"})],
         "random_state": ["random_state"],
     }
-    _order_params = ("pretext", "n_clusters", "random_state")
+    _order_params = ("pretext", "n_clusters", "order_by", "random_state")
 
     def __init__(
         self,
@@ -137,7 +161,9 @@ class BAL(SubPoolMixin, QueryStrategy):
         n_rounds: int | None = None,
         normalize_logits: bool = False,
         indexing: Literal["paper", "repository"] = "paper",
+        order_by: Literal["cdd", "distance", "loss"] = "cdd",
         order: Literal["ascending", "descending"] = "ascending",
+        sampler: Literal["confidence", "entropy", "kmeans", "random"] = "confidence",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.pretext = pretext
@@ -146,7 +172,9 @@ class BAL(SubPoolMixin, QueryStrategy):
         self.n_rounds = n_rounds
         self.normalize_logits = normalize_logits
         self.indexing = indexing
+        self.order_by = order_by
         self.order = order
+        self.sampler = sampler
         self.random_state = random_state
 
     def _bounds(self, cycle: int, n_samples: int, n_rounds: int) -> tuple[int, int]:
@@ -155,8 +183,35 @@ class BAL(SubPoolMixin, QueryStrategy):
     def _first(self, places: NDArray[Any], stop: int, n_instances: int) -> NDArray[Any]:
         return np.argsort(places, kind="stable")[:n_instances]
 
-    def _order_by(self, X: Any, pool: PoolView, n_classes: int | None) -> NDArray[np.float64]:
+    def _needs(self) -> tuple[str, ...]:
+        if self.sampler in ("confidence", "entropy"):
+            return super()._needs()
+        return ("embeddings",) if self.sampler == "kmeans" else ()
+
+    def _take(
+        self, pool: Any, places: NDArray[Any], start: int, stop: int, n_instances: int, rng: np.random.Generator
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        if self.sampler == "confidence":
+            return super()._take(pool, places, start, stop, n_instances, rng)
+        if self.sampler == "kmeans":
+            inside = np.flatnonzero((places >= start) & (places < stop))
+            if len(inside) < n_instances:
+                inside = highest_of_stretch(np.zeros(len(places)), places, start, stop, n_instances)
+            chosen, distances = nearest_to_centers(pool.embeddings[inside], n_instances, rng)
+            return inside[chosen], -distances
+        scores = entropy(self._proba(pool)) if self.sampler == "entropy" else rng.random(len(pool))
+        chosen = highest_of_stretch(scores, places, start, stop, n_instances)
+        return chosen, scores[chosen]
+
+    def _order_values(self, X: Any, pool: PoolView, n_classes: int | None) -> NDArray[np.float64]:
         seed = sklearn_seed(make_generator(self.random_state))
+        if self.order_by == "loss":
+            if not hasattr(self.pretext, "score_samples"):
+                raise ValueError(
+                    'BAL(order_by="loss") needs a pretext with score_samples, such as skal.nets.RotationPretext. '
+                    f"Got {shown(self.pretext)} instead."
+                )
+            return pretext_likelihood(self.pretext, X, seed, "BAL")
         if self.pretext is not None:
             X = fit_clone(self.pretext, X, seed).transform(X)
         features = flat_numeric(X)
@@ -166,7 +221,19 @@ class BAL(SubPoolMixin, QueryStrategy):
                 f"Got samples of type {type(X).__name__}."
             )
         check_finite(features, "The features of BAL")
-        n_clusters = self._count_clusters(pool, n_classes)
+        centers = self._centers(features, self._count_clusters(pool, n_classes), seed)
+        if self.order_by == "distance":
+            return np.sqrt(nearest_squared_distances(features, centers))
+        if len(centers) < 2:
+            warnings.warn(
+                "All samples have the same features, so BAL's order says nothing: it is that of the pool.",
+                UserWarning,
+                stacklevel=7,
+            )
+            return np.zeros(len(features))
+        return cluster_distance_difference(features, centers)
+
+    def _centers(self, features: NDArray, n_clusters: int, seed: int) -> NDArray:
         if n_clusters > len(features):
             raise ValueError(
                 f"n_clusters of BAL must be at most the number of samples, pool and labelled data together, "
@@ -176,15 +243,7 @@ class BAL(SubPoolMixin, QueryStrategy):
             warnings.simplefilter("ignore", ConvergenceWarning)
             kmeans = KMeans(n_clusters, n_init="auto", random_state=seed).fit(features)
         # Fewer distinct samples than clusters repeat a centre, which would put its own samples on a border.
-        centers = np.unique(kmeans.cluster_centers_, axis=0)
-        if len(centers) < 2:
-            warnings.warn(
-                "All samples have the same features, so BAL's order says nothing: it is that of the pool.",
-                UserWarning,
-                stacklevel=7,
-            )
-            return np.zeros(len(features))
-        return cluster_distance_difference(features, centers)
+        return np.unique(kmeans.cluster_centers_, axis=0)
 
     def _count_clusters(self, pool: PoolView, n_classes: int | None) -> int:
         if self.n_clusters is not None:

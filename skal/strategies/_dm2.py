@@ -13,7 +13,7 @@ from ..pool import PoolView
 from ..rows import as_dense, check_finite, like, read_rows, working_dtype
 from ..utils._arrays import blocks, l2_normalize
 from ..utils._validation import kind_of
-from ._parts._neighbors import Metric, Search, nearest_neighbors
+from ._parts._neighbors import Metric, Neighbors, Search, nearest_neighbors
 
 __all__ = ["DM2", "dm2_sampling"]
 
@@ -41,6 +41,10 @@ class DM2(ScoringStrategy):
     alpha : float > 0 or None, default=1.0
         "mixup" draws each sample's own weight from Beta(alpha, alpha); None takes `mixing_weight` for all. Without
         effect for "mean".
+    neighbor_weights : {"uniform", "distance"}, default="uniform"
+        What each neighbour counts in the mean: all alike, or in inverse proportion to its distance by `metric`, as in
+        scikit-learn's neighbours; neighbours at distance 0, if any, are then the only ones. For "mixup", the chances
+        of being drawn. The same for `n_neighbors` = 1.
     metric : {"combined", "euclidean", "manhattan"}, default="combined"
         Distance between embeddings of unit length; "combined" is the mean of the other two.
     n_candidates : int >= 1 or None, default=256
@@ -70,19 +74,19 @@ class DM2(ScoringStrategy):
     .. math::
         d_C(i, j) = \\frac{1}{2d} (\\lVert \\hat f_i - \\hat f_j \\rVert_2 + \\lVert \\hat f_i - \\hat f_j \\rVert_1),
         \\quad
-        \\tilde x_i = \\lambda x_i + \\frac{1 - \\lambda}{|N_i|} \\sum_{j \\in N_i} x_j, \\quad
+        \\tilde x_i = \\lambda x_i + (1 - \\lambda) \\sum_{j \\in N_i} w_{ij} x_j, \\quad
         s_i = 1 - \\max_c p_c(\\tilde x_i)
 
-    `score_samples` returns s (eqs. 4-11). With "mixup", x_i is mixed with one x_j, j drawn from N_i, and a lambda
-    of its own.
+    with w_ij = 1 / |N_i|, or proportional to 1 / d(i, j) and of sum 1. `score_samples` returns s (eqs. 4-11). With
+    "mixup", x_i is mixed with one x_j, j drawn from N_i by w, and a lambda of its own.
 
     Differences from the paper, which contradicts itself. Its eq. 7 and analysis use a fixed lambda and the mean of the
     neighbours, the default here; both of its algorithm boxes use MixUp, with one neighbour and a random ratio
     (``mixing="mixup"``). A fixed weight of 0.5 with neighbours that count alike is near the "equal-weight fusion" that
     its ablation (table 5) calls worse than "adaptive fusion ratios", which it does not define. The *distance-weighted*
-    mixing of its abstract and section 5.2 has no formula either, and no option here: distances choose the neighbours
-    and nothing else. Its defaults for n, lambda and alpha are not legible in the text at hand; those here are ours. A
-    zero embedding stays zero; a pool of one sample is scored unmixed.
+    mixing of its abstract and section 5.2 has no formula either: by default distances choose the neighbours and nothing
+    else, and ``neighbor_weights="distance"`` is our reading of it. Its defaults for n, lambda and alpha are not legible
+    in the text at hand; those here are ours. A zero embedding stays zero; a pool of one sample is scored unmixed.
 
     Raw samples are read in blocks: a Dataset or a memory map is never held, and each of its samples is read about
     `n_neighbors` + 2 times (three times with "mixup"), so that random augmentation mixes other images than those that
@@ -114,6 +118,7 @@ class DM2(ScoringStrategy):
         "mixing": [StrOptions({"mean", "mixup"})],
         "mixing_weight": [Interval(Real, 0, 1, closed="both")],
         "alpha": [Interval(Real, 0, None, closed="neither"), None],
+        "neighbor_weights": [StrOptions({"uniform", "distance"})],
         "metric": [StrOptions({"combined", "euclidean", "manhattan"})],
         "n_candidates": [Interval(Integral, 1, None, closed="left"), None],
         "search": [StrOptions({"blocks", "approximate"})],
@@ -130,6 +135,7 @@ class DM2(ScoringStrategy):
         mixing: Literal["mean", "mixup"] = "mean",
         mixing_weight: float = 0.5,
         alpha: float | None = 1.0,
+        neighbor_weights: Literal["uniform", "distance"] = "uniform",
         metric: Metric = "combined",
         n_candidates: int | None = 256,
         search: Search = "blocks",
@@ -139,6 +145,7 @@ class DM2(ScoringStrategy):
         self.mixing = mixing
         self.mixing_weight = mixing_weight
         self.alpha = alpha
+        self.neighbor_weights = neighbor_weights
         self.metric = metric
         self.n_candidates = n_candidates
         self.search = search
@@ -157,11 +164,12 @@ class DM2(ScoringStrategy):
             for rows, outputs in pool.iter_outputs(("proba",), _ROWS):
                 scores[rows] = _doubt(outputs.proba)
             return scores
-        neighbors = self._neighbors(pool)
+        found = self._neighbors(pool)
+        neighbors, shares = found.idx, self._shares(found.distances)
         if self.mixing == "mixup":
-            neighbors = neighbors[np.arange(n), rng.integers(neighbors.shape[1], size=n)][:, None]
+            neighbors, shares = self._drawn(neighbors, shares, rng)
         for rows in blocks(n, _BLOCK // max(1, 8 * first.size)):
-            mixed = _mix(pool.X, rows, neighbors[rows], weights[rows])
+            mixed = _mix(pool.X, rows, neighbors[rows], shares[rows], weights[rows])
             scores[rows] = _doubt(pool.predict_proba(like(pool.X, mixed)))
         return scores
 
@@ -171,12 +179,32 @@ class DM2(ScoringStrategy):
             return np.full(n, float(self.mixing_weight))
         return rng.beta(self.alpha, self.alpha, size=n)
 
-    def _neighbors(self, pool: PoolView) -> NDArray[np.int64]:
+    def _neighbors(self, pool: PoolView) -> Neighbors:
         """The nearest others of each sample, `(n, k)`."""
         k = min(self.n_neighbors, len(pool) - 1)
         unit = _unit_embeddings(pool)
-        found = nearest_neighbors(unit, k, metric=self.metric, n_candidates=self.n_candidates, search=self.search)
-        return found.idx
+        return nearest_neighbors(unit, k, metric=self.metric, n_candidates=self.n_candidates, search=self.search)
+
+    def _shares(self, distances: NDArray) -> NDArray[np.float64]:
+        """What each neighbour counts in the mean of a sample's neighbours, `(n, k)`, of sum 1."""
+        if self.neighbor_weights == "uniform":
+            return np.full(distances.shape, 1 / distances.shape[1])
+        # In units of the nearest, whose inverse a double always holds.
+        nearest, alike = distances[:, :1].astype(np.float64), distances == 0
+        shares = np.where(alike, alike, nearest / np.where(alike, 1, distances))
+        return shares / shares.sum(axis=1, keepdims=True)
+
+    def _drawn(
+        self, neighbors: NDArray[np.int64], shares: NDArray[np.float64], rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """One neighbour of each sample, `(n, 1)`, and its share, which is 1."""
+        n, k = neighbors.shape
+        if self.neighbor_weights == "uniform":
+            drawn = rng.integers(k, size=n)
+        else:
+            # Rounding may leave the last sum below 1.
+            drawn = np.minimum((rng.random((n, 1)) >= np.cumsum(shares, axis=1)).sum(axis=1), k - 1)
+        return neighbors[np.arange(n), drawn][:, None], np.ones((n, 1))
 
 
 def _read(X: Any, rows: Any) -> NDArray:
@@ -211,17 +239,20 @@ def _unit_embeddings(pool: PoolView) -> NDArray:
     return unit
 
 
-def _mix(X: Any, rows: slice, neighbors: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray:
+def _mix(
+    X: Any, rows: slice, neighbors: NDArray[np.int64], shares: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray:
     """Eq. 7 for the samples `rows`; their neighbours one after the other, so that no (rows, k, ...) array exists."""
     samples = _read(X, rows)
     dtype = working_dtype(samples)
-    own = weights.astype(dtype).reshape(-1, *[1] * (samples.ndim - 1))
-    others = _read(X, neighbors[:, 0]).astype(dtype)
-    for column in neighbors.T[1:]:
-        others += _read(X, column)
-    others *= (1 - own) / neighbors.shape[1]
-    others += own * samples
-    return others
+
+    def times(of_samples: NDArray, values: NDArray) -> NDArray:
+        return values * of_samples.astype(dtype).reshape(-1, *[1] * (samples.ndim - 1))
+
+    mixed = times(weights, samples)
+    for column, share in zip(neighbors.T, shares.T):
+        mixed += times((1 - weights) * share, _read(X, column))
+    return mixed
 
 
 dm2_sampling = make_query_function(DM2, "dm2_sampling")

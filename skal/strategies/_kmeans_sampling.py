@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from ..base import Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
-from ..utils._arrays import squares_dtype
-from ._parts._clustering import fit_kmeans, nearest_of_clusters
+from ._parts._clustering import nearest_to_centers
 
 __all__ = ["KMeansSampling", "kmeans_sampling"]
 
@@ -72,13 +71,8 @@ class KMeansSampling(QueryStrategy):
         self.random_state = random_state
 
     def _query(self, pool: PoolView, n_instances: int, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-        z = pool.embeddings.astype(squares_dtype(pool.embeddings), copy=False)
-        labels, centers = fit_kmeans(z, n_instances, rng, n_init=self.n_init)
-        chosen, distances = nearest_of_clusters(z, labels, centers)
-        chosen = chosen[np.argsort(distances[chosen], kind="stable")]
-        rest = np.setdiff1d(np.arange(len(pool)), chosen)
-        chosen = np.concatenate([chosen, rng.choice(rest, size=n_instances - len(chosen), replace=False)])
-        return chosen, -distances[chosen]
+        chosen, distances = nearest_to_centers(pool.embeddings, n_instances, rng, n_init=self.n_init)
+        return chosen, -distances
 
 
 kmeans_sampling = make_query_function(KMeansSampling, "kmeans_sampling")

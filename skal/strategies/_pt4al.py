@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..base import HasMethods, Interval, QueryStrategy, make_query_function
 from ..pool import PoolView
 from ..utils._random import make_generator, sklearn_seed
-from ._parts._sub_pools import SubPoolMixin, fit_clone, sub_pool_bounds
+from ._parts._sub_pools import SubPoolMixin, pretext_likelihood, sub_pool_bounds
 
 __all__ = ["PT4AL", "pt4al_sampling"]
 
@@ -105,12 +105,8 @@ class PT4AL(SubPoolMixin, QueryStrategy):
         n_candidates = max(int((places < stop).sum()), n_instances)
         return in_order[np.arange(n_instances) * n_candidates // n_instances]
 
-    def _order_by(self, X: Any, pool: PoolView, n_classes: int | None) -> NDArray[np.float64]:
-        seed = sklearn_seed(make_generator(self.random_state))
-        likelihood = np.asarray(fit_clone(self.pretext, X, seed).score_samples(X), dtype=np.float64)
-        if not np.isfinite(likelihood).all():
-            raise ValueError("score_samples of PT4AL's pretext must return finite numbers. Got NaN or infinity.")
-        return likelihood
+    def _order_values(self, X: Any, pool: PoolView, n_classes: int | None) -> NDArray[np.float64]:
+        return pretext_likelihood(self.pretext, X, sklearn_seed(make_generator(self.random_state)), "PT4AL")
 
 
 pt4al_sampling = make_query_function(PT4AL, "pt4al_sampling")

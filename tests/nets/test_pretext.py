@@ -103,6 +103,39 @@ def test_one_step_is_sgd_on_equation_1():
         np.testing.assert_allclose(new.detach(), old.detach() - 0.5 * (grad + 0.01 * old.detach()), atol=1e-6)
 
 
+def test_one_step_is_sgd_on_equation_12():
+    """The label of an image is its own number, however it was turned; batches keep the numbers."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.Tanh(), nn.Linear(5, 16))
+    X = DIGITS[:16]
+    pretext = RotationPretext(
+        module, target="image", max_epochs=1, lr=0.5, batch_size=16, weight_decay=0.0, momentum=0.0, random_state=0
+    ).fit(X)
+    images = torch.from_numpy(X)
+    loss = sum(nn.functional.cross_entropy(module(torch.rot90(images, k, (2, 3))), torch.arange(16)) for k in range(4))
+    grads = torch.autograd.grad(loss / 4, list(module.parameters()))
+    assert pretext.losses_ == pytest.approx([loss.item() / 4], rel=1e-5)
+    for new, old, grad in zip(pretext.module_.parameters(), module.parameters(), grads):
+        np.testing.assert_allclose(new.detach(), old.detach() - 0.5 * grad, atol=1e-6)
+
+
+def test_learns_to_tell_the_images_apart():
+    pretext = RotationPretext(Net, target="image", max_epochs=60, lr=0.2, lr_steps=(), batch_size=16, random_state=0)
+    pretext.fit(DIGITS[:40])
+    assert pretext.losses_[0] == pytest.approx(np.log(40), abs=0.3)
+    assert pretext.losses_[-1] < 0.7 * pretext.losses_[0]
+    assert pretext.transform(DIGITS[:7]).shape == (7, fitted_width(pretext))
+    assert not hasattr(pretext, "score_samples")
+    with pytest.raises(AttributeError, match="has no attribute 'score_samples'") as found:
+        pretext.score_samples(DIGITS[:3])
+    assert 'needs target="rotation"' in str(found.value.__cause__)
+    with pytest.raises(ValueError, match="'pretext' parameter of PT4AL must be an object implementing 'fit' and 'sco"):
+        PT4AL(pretext=pretext, n_rounds=2).select(None, DIGITS[:40], 3)
+
+
+def fitted_width(pretext):
+    return pretext.module_.get_submodule(pretext.head_name_).in_features
+
+
 def test_learning_rate_steps():
     """After the step the rate is so small that nothing moves."""
     first = make(max_epochs=1, lr=0.05, lr_steps=()).fit(DIGITS)
@@ -217,7 +250,7 @@ def test_modules():
 
 @pytest.mark.parametrize("size", [28, 32])
 def test_default_module(size):
-    module = small_vgg16(1)
+    module = small_vgg16(1, 4)
     assert sum(isinstance(layer, nn.Conv2d) for layer in module) == 13
     images = np.random.default_rng(0).random((4, 1, size, size), dtype=np.float32)
     pretext = RotationPretext(max_epochs=1, random_state=0).fit(images)
@@ -277,6 +310,11 @@ def test_other_shape_than_in_fit(fitted):
         ({"module": 3}, "'module' parameter of RotationPretext must be"),
         ({"module": "resnet19"}, "'module' parameter of RotationPretext must be.*Got 'resnet19' instead"),
         ({"module": Net(10)}, "module of RotationPretext must have 4 outputs, one for each rotation. Got 10"),
+        (
+            {"module": Net(10), "target": "image"},
+            "RotationPretext must have [0-9]+ outputs, one for each image. Got 10",
+        ),
+        ({"target": "size"}, "'target' parameter of RotationPretext must be a str among"),
         ({"module": nn.Sequential(nn.Conv2d(1, 4, 8), nn.Flatten())}, "must end in an nn.Linear, or embedding_layer"),
         ({"embedding_layer": "nothing"}, "embedding_layer must be the name of a submodule of Net"),
         ({"module": nn.Linear(9, 4)}, "Linear must accept X"),

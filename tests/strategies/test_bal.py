@@ -21,7 +21,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
 from torch import nn
 
 from skal.exceptions import PoolCapabilityError
@@ -32,6 +33,7 @@ from skal.pool import view_pool
 from skal.strategies import (
     BAL,
     PT4AL,
+    KMeansSampling,
     RandomSampling,
     bal_sampling,
     cluster_distance_difference,
@@ -215,7 +217,7 @@ def test_whole_pass_vector(monkeypatch):
     order = [3, 7, 0, 9, 1, 5, 8, 2, 6, 4]
     confidence = [0.9, 0.3, 0.6, 0.8, 0.7, 0.5, 0.95, 0.4, 0.55, 0.85]
     X = np.column_stack([np.argsort(order), confidence])
-    monkeypatch.setattr(BAL, "_order_by", lambda self, X, pool, n_classes: X[:, 0])
+    monkeypatch.setattr(BAL, "_order_values", lambda self, X, pool, n_classes: X[:, 0])
     learner = ActiveLearner(Known(), BAL(beta=1.5, n_rounds=5))
     items, picks = np.arange(10), []
     for _ in range(5):
@@ -304,6 +306,118 @@ def test_equals_the_slow_loop_over_a_whole_schedule(cold, reorder, beta, k, inde
     assert cycle >= n_rounds or len(items) < k
 
 
+def order_of(strategy, X):
+    """All samples as a cold run of one round hands them out, and their scores."""
+    return strategy.set_params(n_rounds=1).select(ActiveLearner(logistic()), X, len(X))
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending"])
+def test_other_orders(order, blobs):
+    """The distance to the nearest centre, and the loss of the pretext; by default CDD."""
+    X, _ = blobs
+    sign = 1 if order == "ascending" else -1
+    kmeans = KMeans(4, n_init="auto", random_state=sklearn_seed(make_generator(7))).fit(X)
+    nearest = [min(np.sqrt(((x - c) ** 2).sum()) for c in kmeans.cluster_centers_) for x in X]
+    params = {"n_clusters": 4, "order": order, "random_state": 7}
+    picked, scores = order_of(BAL(order_by="distance", **params), X)
+    assert picked.tolist() == sorted(range(len(X)), key=lambda i: sign * nearest[i])
+    np.testing.assert_allclose(scores, -sign * np.array(nearest)[picked], atol=1e-9)
+
+    pretext = PCA(2, random_state=0)
+    loss = -PCA(2, random_state=0).fit(X).score_samples(X)
+    picked, scores = order_of(BAL(order_by="loss", pretext=pretext, **params), X)
+    assert picked.tolist() == sorted(range(len(X)), key=lambda i: -sign * loss[i])
+    np.testing.assert_allclose(scores, sign * loss[picked])
+
+    cdd = slow_cdd(X, kmeans.cluster_centers_)
+    assert order_of(BAL(**params), X)[0].tolist() == sorted(range(len(X)), key=lambda i: sign * cdd[i])
+
+
+def test_an_order_by_loss_needs_no_clusters_and_equals_pt4al(blobs):
+    X, y = blobs
+    start = X[:12], y[:12]
+    bal = ActiveLearner(logistic(), BAL(order_by="loss", pretext=PCA(2), beta=1.0, n_rounds=5), *start)
+    pt4al = ActiveLearner(logistic(), PT4AL(pretext=PCA(2), n_rounds=5), *start)
+    pool = np.arange(12, len(X))
+    for _ in range(6):
+        found = [learner.query(X[pool], n_instances=7)[0] for learner in (bal, pt4al)]
+        np.testing.assert_array_equal(*found)
+        for learner in (bal, pt4al):
+            learner.teach(X[pool[found[0]]], y[pool[found[0]]])
+        pool = np.delete(pool, found[0])
+
+
+def test_a_constant_pool_has_an_order_by_distance_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picked, scores = order_of(BAL(order_by="distance", n_clusters=3, random_state=0), np.ones((9, 2)))
+    assert sorted(picked) == list(range(9))
+    assert (scores == 0).all()
+
+
+@pytest.mark.parametrize("k", [4, 14])
+@pytest.mark.parametrize("sampler", ["entropy", "kmeans", "random"])
+def test_samplers_stay_in_the_sub_pool(sampler, k, blobs):
+    """Entropy and k-means as if there were no more; of 14 samples, some come from outside, where 12 are inside."""
+    X, y = blobs
+    strategy = BAL(n_clusters=4, beta=0.5, n_rounds=5, sampler=sampler, random_state=7)
+    start, pool = np.arange(8), np.arange(8, 120)
+    learner = ActiveLearner(logistic(), strategy, X[start], y[start])
+    rows = [*pool.tolist(), *start.tolist()]
+    by_row = slow_places(X[rows], 4, 7, False)
+    places = {item: by_row[row] for row, item in enumerate(rows)}
+    low, high = slow_bounds(1, 120, 5, 0.5)
+    inside = [i for i in pool.tolist() if low <= places[i] < high]
+    query_idx, scores = strategy.select(learner, X[pool], k)
+    picked = pool[query_idx].tolist()
+    assert len(set(picked)) == k
+    assert set(picked) <= set(inside) if k <= len(inside) else set(picked) >= set(inside)
+    if k > len(inside):
+        missed = [i for i in pool.tolist() if i not in picked]
+        outside = [max(low - places[i], places[i] - high + 1) for i in picked if i not in inside]
+        assert max(outside) <= min(max(low - places[i], places[i] - high + 1) for i in missed)
+    proba = learner.predict_proba(X[picked])
+    if sampler == "entropy":
+        entropies = [-sum(p * np.log(p) for p in row if p > 0) for row in proba]
+        np.testing.assert_allclose(scores, entropies)
+        if k <= len(inside):
+            all_entropies = -(learner.predict_proba(X[inside]) * np.log(learner.predict_proba(X[inside]))).sum(axis=1)
+            assert picked == [inside[i] for i in np.argsort(-all_entropies, kind="stable")[:k]]
+    elif sampler == "kmeans":
+        assert (np.diff(scores) <= 0).all() and scores.max() <= 0
+        if k < len(inside):
+            # As if there were no more than the sub-pool.
+            expected = KMeansSampling(random_state=7).select(learner, X[inside], k)
+            assert picked == [inside[i] for i in expected[0]]
+            np.testing.assert_array_equal(scores, expected[1])
+        else:
+            np.testing.assert_allclose(scores, 0, atol=1e-6)
+    else:
+        assert ((scores >= 0) & (scores < 1)).all()
+        again = [strategy.set_params(random_state=seed).select(learner, X[pool], k)[0].tolist() for seed in (7, 7, 8)]
+        assert again[0] == again[1] == query_idx.tolist() != again[2]
+
+
+@pytest.mark.parametrize(
+    ("params", "requires"),
+    [
+        ({}, ("proba",)),
+        ({"normalize_logits": True}, ("logits",)),
+        ({"sampler": "entropy"}, ("proba",)),
+        ({"sampler": "entropy", "normalize_logits": True}, ("logits",)),
+        ({"sampler": "kmeans"}, ("embeddings",)),
+        ({"sampler": "random"}, ()),
+    ],
+)
+def test_a_sampler_asks_only_for_what_it_reads(params, requires, blobs):
+    assert BAL(**params).requires == requires
+    assert BAL.requires == ("proba",)
+    X, y = blobs
+    if not requires:
+        learner = ActiveLearner(SVC(), BAL(n_clusters=3, n_rounds=4, **params), X[:9], y[:9])
+        assert len(learner.query(X[9:], n_instances=5)[0]) == 5
+
+
 def test_cold_start_takes_the_hardest_and_scores_them(blobs):
     X, _ = blobs
     query_idx, scores = BAL(n_clusters=4, n_rounds=3, random_state=0).select(ActiveLearner(logistic()), X, 10)
@@ -371,7 +485,7 @@ def kept_run(learner):
     settings = {
         name: value
         for name, value in strategy.get_params(deep=True).items()
-        if name.split("__")[0] in ("pretext", "n_clusters", "random_state")
+        if name.split("__")[0] in ("pretext", "n_clusters", "order_by", "random_state")
     }
     return learner.memory.recall("BAL", settings, lambda: None)
 
@@ -644,6 +758,10 @@ def test_no_number_of_rounds(strategy, cold, blobs):
         ({"n_rounds": 0}, "'n_rounds' parameter of BAL must be"),
         ({"indexing": "code"}, "'indexing' parameter of BAL must be a str among"),
         ({"order": "up"}, "'order' parameter of BAL must be a str among"),
+        ({"order_by": "margin"}, "'order_by' parameter of BAL must be a str among"),
+        ({"sampler": "margin"}, "'sampler' parameter of BAL must be a str among"),
+        ({"order_by": "loss"}, r'BAL\(order_by="loss"\) needs a pretext with score_samples, .* Got None instead.'),
+        ({"order_by": "loss", "pretext": FunctionTransformer()}, "with score_samples, .* Got FunctionTransformer"),
         ({"normalize_logits": 3}, "'normalize_logits' parameter of BAL must be"),
         ({"pretext": 3}, "'pretext' parameter of BAL must be an object implementing 'fit' and 'transform'"),
         ({"random_state": "x"}, "'random_state' parameter of BAL must be"),

@@ -102,8 +102,8 @@ def test_vector_of_least_confidence():
     )
 
 
-def slow_scores(predict_proba, X, features, k, weight, metric):
-    """Eqs. 4-11, one sample at a time, in float64."""
+def slow_scores(predict_proba, X, features, k, weight, metric, neighbor_weights="uniform"):
+    """Eqs. 4-11, one sample at a time, in float64; neighbours alike, or by their inverse distances."""
     unit = []
     for f in features.astype(np.float64):
         norm = np.sqrt((f**2).sum())
@@ -117,10 +117,14 @@ def slow_scores(predict_proba, X, features, k, weight, metric):
             value = {"combined": (d_e + d_m) / 2, "euclidean": d_e, "manhattan": d_m}[metric]
             distances.append(np.inf if i == j else value)
         nearest = np.argsort(distances, kind="stable")[: min(k, len(X) - 1)]
+        shares = [1.0 for j in nearest]
+        if neighbor_weights == "distance":
+            at_zero = [distances[j] == 0 for j in nearest]
+            shares = [float(zero) for zero in at_zero] if any(at_zero) else [1 / distances[j] for j in nearest]
         others = np.zeros(X.shape[1:])
-        for j in nearest:
-            others = others + X[j].astype(np.float64)
-        mixed = weight * X[i].astype(np.float64) + (1 - weight) / len(nearest) * others
+        for j, share in zip(nearest, shares):
+            others = others + share / sum(shares) * X[j].astype(np.float64)
+        mixed = weight * X[i].astype(np.float64) + (1 - weight) * others
         scores.append(1 - predict_proba(mixed[None])[0].max())
     return np.array(scores)
 
@@ -133,6 +137,44 @@ def test_equals_a_slow_loop(metric, n, k, weight):
     clf = LogisticRegression().fit(X[n:], y[n:])
     scores = DM2(n_neighbors=k, mixing_weight=weight, metric=metric).score_samples(clf, X[:n])
     np.testing.assert_allclose(scores, slow_scores(clf.predict_proba, X[:n], X[:n], k, weight, metric), atol=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["combined", "euclidean", "manhattan"])
+@pytest.mark.parametrize(("n", "k"), [(2, 1), (40, 1), (40, 6), (12, 30)])
+def test_nearer_neighbours_count_more(metric, n, k):
+    """By their inverse distances; some rows have copies, whose distance is 0, and one row is 0 itself."""
+    rng = np.random.default_rng(n + k)
+    X, y = rng.standard_normal((n + 30, 6)), rng.integers(3, size=n + 30)
+    if n == 12:
+        X[1], X[5], X[6], X[8] = X[0], X[4], X[4], 0
+    clf = LogisticRegression().fit(X[n:], y[n:])
+    params = {"n_neighbors": k, "mixing_weight": 0.3, "metric": metric}
+    scores = DM2(**params, neighbor_weights="distance").score_samples(clf, X[:n])
+    expected = slow_scores(clf.predict_proba, X[:n], X[:n], k, 0.3, metric, "distance")
+    np.testing.assert_allclose(scores, expected, atol=1e-12)
+    alike = DM2(**params).score_samples(clf, X[:n])
+    assert np.allclose(alike, scores, rtol=0, atol=1e-14) == (k == 1)
+
+
+def test_shares_of_near_and_far_neighbours():
+    distance = DM2(neighbor_weights="distance")
+    found = distance._shares(np.array([[1.0, 2.0, 4.0], [0.0, 0.0, 3.0], [5e-324, 1.0, 1e300], [0.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(found, [[4 / 7, 2 / 7, 1 / 7], [0.5, 0.5, 0], [1, 0, 0], [1 / 3] * 3], atol=1e-15)
+    np.testing.assert_array_equal(DM2()._shares(np.array([[1.0, 2.0, 4.0, 8.0]])), [[0.25] * 4])
+
+
+@pytest.mark.parametrize("neighbor_weights", ["uniform", "distance"])
+def test_mixup_draws_by_the_shares(neighbor_weights):
+    strategy, n = DM2(mixing="mixup", neighbor_weights=neighbor_weights), 30_000
+    neighbors = np.tile([7, 8, 9], (n, 1))
+    shares = strategy._shares(np.tile([1.0, 2.0, 4.0], (n, 1)))
+    drawn, own = strategy._drawn(neighbors, shares, np.random.default_rng(0))
+    assert drawn.shape == own.shape == (n, 1)
+    assert (own == 1).all()
+    counts = np.bincount(drawn[:, 0], minlength=10)[7:]
+    expected = n * shares[0]
+    # Chi-squared of two degrees of freedom, 1 in 10,000.
+    assert (counts.sum(), ((counts - expected) ** 2 / expected).sum() < 18.4) == (n, True)
 
 
 @pytest.mark.parametrize("block", [1, 400, 2**25])
@@ -191,7 +233,7 @@ def test_mixup_draws_one_of_the_neighbours_and_a_weight_of_its_own():
     X = rng.standard_normal((30, 2))
     model = Known(X, X)
     known_scores(model, X, mixing="mixup", n_neighbors=3, random_state=0)
-    neighbors = DM2(n_neighbors=3)._neighbors(_pool(model, X))
+    neighbors = DM2(n_neighbors=3)._neighbors(_pool(model, X)).idx
     drawn, weights = [], []
     for i, mixed in enumerate(model.shown[-1]):
         # mixed = w x_i + (1 - w) x_j for exactly one j
@@ -292,6 +334,7 @@ def test_frames_with_other_columns_are_refused(digits):
         ({"mixing": "cutmix"}, "The 'mixing' parameter of DM2 must be a str among"),
         ({"mixing_weight": 1.5}, r"The 'mixing_weight' parameter of DM2 must be a float in the range \[0.0, 1.0\]"),
         ({"alpha": 0.0}, "The 'alpha' parameter of DM2 must be"),
+        ({"neighbor_weights": "near"}, "The 'neighbor_weights' parameter of DM2 must be a str among"),
         ({"metric": "cosine"}, "The 'metric' parameter of DM2 must be a str among"),
         ({"n_candidates": 0}, "The 'n_candidates' parameter of DM2 must be"),
         ({"search": "tree"}, "The 'search' parameter of DM2 must be a str among"),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from ...utils._arrays import blocks, on_host, squared_norms
+from ...utils._arrays import blocks, on_host, squared_norms, squares_dtype
 from ...utils._random import sklearn_seed
 from ...utils._torch import shared_tensor
 
@@ -23,6 +23,7 @@ __all__ = [
     "kmeans_plus_plus",
     "nearest_of_clusters",
     "nearest_squared_distances",
+    "nearest_to_centers",
     "random_argmax",
     "squared_distances",
 ]
@@ -257,3 +258,19 @@ def nearest_of_clusters(X: NDArray, labels: NDArray, centers: NDArray) -> tuple[
     order = np.lexsort((distances, labels))
     first = np.concatenate([[True], np.diff(labels[order]) > 0])
     return order[first].astype(np.int64), distances
+
+
+def nearest_to_centers(
+    X: NDArray, n_picks: int, rng: np.random.Generator, *, n_init: int | Literal["auto"] = "auto"
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The row nearest to the centre of each of `n_picks` clusters, and its distance, nearest first.
+
+    Rows of fewer distinct values than clusters are filled up at random.
+    """
+    z = X.astype(squares_dtype(X), copy=False)
+    labels, centers = fit_kmeans(z, n_picks, rng, n_init=n_init)
+    chosen, distances = nearest_of_clusters(z, labels, centers)
+    chosen = chosen[np.argsort(distances[chosen], kind="stable")]
+    rest = np.setdiff1d(np.arange(len(z)), chosen)
+    chosen = np.concatenate([chosen, rng.choice(rest, size=n_picks - len(chosen), replace=False)])
+    return chosen, distances[chosen]

@@ -24,7 +24,8 @@ __all__ = [
     "SubPoolMixin",
     "cluster_distance_difference",
     "fit_clone",
-    "least_confident",
+    "highest_of_stretch",
+    "pretext_likelihood",
     "sub_pool_bounds",
 ]
 
@@ -184,7 +185,7 @@ def _floor(bound: float) -> int:
     return int(np.floor(np.round(bound, 9)))
 
 
-def least_confident(scores: NDArray, places: NDArray, start: int, stop: int, n_instances: int) -> NDArray[np.int64]:
+def highest_of_stretch(scores: NDArray, places: NDArray, start: int, stop: int, n_instances: int) -> NDArray[np.int64]:
     """Positions of the highest `scores` among `places` in [start, stop), highest first.
 
     Where they are fewer than `n_instances`, the samples nearest to the sub-pool in the order join them; ties go by
@@ -234,23 +235,36 @@ def fit_clone(pretext: Any, X: Any, seed: int) -> Any:
         return twin if isinstance(twin, FrozenEstimator) else twin.fit(X)
 
 
+def pretext_likelihood(pretext: Any, X: Any, seed: int, owner: str) -> NDArray[np.float64]:
+    """`score_samples` of a fitted clone of `pretext`, (n,): low for the samples on which its loss is large."""
+    likelihood = np.asarray(fit_clone(pretext, X, seed).score_samples(X), dtype=np.float64)
+    if not np.isfinite(likelihood).all():
+        raise ValueError(f"score_samples of {owner}'s pretext must return finite numbers. Got NaN or infinity.")
+    return likelihood
+
+
 class SubPoolMixin:
     """A strategy that orders all samples once, and takes each cycle's batch from its own stretch of the order.
 
-    A subclass says by what to order (`_order_by`), which of its parameters the order depends on (`_order_params`), and
-    what to take first (`_first`). The order is kept in the pool's memory.
+    A subclass says by what to order (`_order_values`), which of its parameters the order depends on (`_order_params`),
+    what to take first (`_first`), and what to take of a stretch, if not the least confident (`_take`). The order is
+    kept in the pool's memory.
     """
 
     n_rounds: int | None
     normalize_logits: bool
     _order_params: tuple[str, ...]
-    requires = requirement(("proba",), lambda strategy: ("logits",) if strategy.normalize_logits else ("proba",))
+    requires = requirement(("proba",), lambda strategy: strategy._needs())
+
+    def _needs(self) -> tuple[str, ...]:
+        """What a strategy with these parameters asks of the pool."""
+        return ("logits",) if self.normalize_logits else ("proba",)
 
     @property
     def _descending(self) -> bool:
         return getattr(self, "order", "ascending") == "descending"
 
-    def _order_by(self, X: Any, pool: Any, n_classes: int | None) -> NDArray:
+    def _order_values(self, X: Any, pool: Any, n_classes: int | None) -> NDArray:
         """Values (n,) of all samples `X`; the order is ascending. `n_classes` is None while there is no model."""
         raise NotImplementedError
 
@@ -262,15 +276,21 @@ class SubPoolMixin:
         """Positions to take while there is no model; `stop` ends the first sub-pool."""
         raise NotImplementedError
 
+    def _take(
+        self, pool: Any, places: NDArray, start: int, stop: int, n_instances: int, rng: np.random.Generator
+    ) -> tuple[NDArray, NDArray]:
+        """Positions and scores of the batch from the places [start, stop) of the order."""
+        scores = 1 - self._proba(pool).max(axis=1)
+        chosen = highest_of_stretch(scores, places, start, stop, n_instances)
+        return chosen, scores[chosen]
+
     def _query(self, pool: Any, n_instances: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         n_rounds = self._planned_rounds(pool)
-        scores, n_classes = self._uncertainty(pool)
-        run, places, cycle = self._find_run(pool, n_classes)
+        run, places, cycle = self._find_run(pool, len(pool.classes))
         n_samples = len(run.values)
         # After the schedule every sample that is left may be taken.
         start, stop = self._bounds(cycle, n_samples, n_rounds) if cycle < n_rounds else (0, n_samples)
-        chosen = least_confident(scores, places, start, stop, n_instances)
-        return chosen, scores[chosen]
+        return self._take(pool, places, start, stop, n_instances, rng)
 
     def _cold_start(self, pool: Any, n_instances: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         n_rounds = self._planned_rounds(pool)
@@ -291,13 +311,11 @@ class SubPoolMixin:
             )
         return int(n_rounds)
 
-    def _uncertainty(self, pool: Any) -> tuple[NDArray[np.float64], int]:
-        """One minus the largest probability of each sample, (n,), and the number of classes."""
+    def _proba(self, pool: Any) -> NDArray[np.float64]:
+        """Probabilities, (n, n_classes), or the softmax of logits of unit length."""
         if self.normalize_logits:
-            proba = softmax(l2_normalize(np.asarray(pool.logits, dtype=np.float64)), axis=1)
-        else:
-            proba = np.asarray(pool.proba, dtype=np.float64)
-        return 1 - proba.max(axis=1), proba.shape[1]
+            return softmax(l2_normalize(np.asarray(pool.logits, dtype=np.float64)), axis=1)
+        return np.asarray(pool.proba, dtype=np.float64)
 
     def _find_run(self, pool: Any, n_classes: int | None) -> tuple[_Run, NDArray[np.int64], int]:
         """The run that these samples belong to, begun if there is none, the pool's places in its order, the cycle."""
@@ -317,7 +335,7 @@ class SubPoolMixin:
         }
 
         def begin() -> _Run:
-            values = self._order_by(_all_samples(whole), whole, n_classes)
+            values = self._order_values(_all_samples(whole), whole, n_classes)
             return _Run(all_keys(), np.asarray(values, dtype=np.float64), whole)
 
         # Later on the labelled data may hold samples of other origin, adversarial copies for example.
