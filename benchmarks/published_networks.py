@@ -3,20 +3,20 @@
     python benchmarks/published_networks.py dm2 [--data fashion_mnist cifar10] [--seeds 5] [--only NAME ...]
     python benchmarks/published_networks.py uffm bal [--page] [--full --device cuda]
 
-For each seed: 10,000 training images are the pool, and every strategy runs on it with the same model seed, from the same
-random set, but for BAL and PT4AL in "bal", which begin with their own first selection, as in BAL's paper. The network
-has two convolutions (three for CIFAR-10) with batch normalization and is trained from scratch in each round, 20 epochs
-of Adam with a cosine schedule, after which it knows its labels by heart; it is scored on all test images.
+For each seed: 10,000 training images are the pool, and every strategy runs on it with the same model seed, from the
+same random set, but for BAL and PT4AL in "bal", which begin with their own first selection, as in BAL's paper. The
+network has two convolutions (three for CIFAR-10) with batch normalization and is trained from scratch in each round, 20
+epochs of Adam with a cosine schedule, after which it knows its labels by heart; it is scored on all test images.
 
-dm2: 1,000 labels and then 500 a round, as in the paper's larger cycles; mean and mixup, mixing weights 0.5, 0.7 and 0.9,
-one and five neighbours, neighbours alike and by distance.
+dm2: 1,000 labels and then 500 a round, as in the paper's larger cycles; mean and mixup, mixing weights 0.5, 0.7 and
+0.9, one and five neighbours, neighbours alike and by distance.
 uffm: 5 % of the pool a cycle. "entropy, 1.2 times" labels 20 % more a cycle, which is what the paper's algorithm 1 does
 when it is read to the letter; its curve is compared at equal numbers of labels.
-bal: 10 % and then six times 5 % (FashionMNIST), 10 % and four times 10 % (CIFAR-10), rotation networks of 12 epochs; the
-samplers of the paper's section 5.4, the orders of 5.2 and 5.3, the labels of the rotation task of 5.1.
+bal: 10 % and then six times 5 % (FashionMNIST), 10 % and four times 10 % (CIFAR-10), rotation networks of 12 epochs;
+the samplers of the paper's section 5.4, the orders of 5.2 and 5.3, the labels of the rotation task of 5.1.
 
---full takes the paper's sizes, all of the training images, ResNet18 and 200 epochs, which needs a GPU. Each run is a line
-of a file in --work, and is not run again; --page writes figures and tables from the runs that are there.
+--full takes the paper's sizes, all of the training images, ResNet18 and 200 epochs, which needs a GPU. Each run is a
+line of a file in --work, and is not run again; --page writes figures and tables from the runs that are there.
 """
 
 import argparse
