@@ -1,8 +1,10 @@
 """DM2 against DM2-AT on clean, FGSM and corrupted test images.
 
     python benchmarks/dm2_robustness.py --data fashion_mnist --data-root ../shared/data --out dm2_robustness.json
+    python benchmarks/dm2_robustness.py --regime paper --seeds 3 ...
 
-The setting of dm2_images.py (a narrow CNN, 20 epochs, pools of 2,000, 50 + 5 x 50 labels, 1,000 test images),
+--regime paper: pools of 10,000, 1,000 + 4 x 500 labels and the network of published_networks.py, trained to
+convergence. --regime small, the default: the setting of dm2_images.py (a narrow CNN, 20 epochs, pools of 2,000, 50 + 5 x 50 labels, 1,000 test images),
 five seeds, paired: all learners start from the same samples with the same network, and are judged with all 300 labels.
 "DM2" trains a plain network; "DM2-AT" keeps one copy of each queried sample, crafted from the predicted label ("true":
 from the true one); "DM2, FGSM training" queries by DM2 and trains an AdversarialClassifier, whose copies are
@@ -19,6 +21,7 @@ import time
 import numpy as np
 import torch
 from dm2_images import network
+from published_networks import network as converged
 
 from skal.experiments._data import load_data
 from skal.experiments._statistics import mean_interval, verdict
@@ -28,6 +31,10 @@ from skal.nets import AdversarialClassifier
 from skal.strategies import DM2
 
 EPSILONS = (2 / 255, 8 / 255)
+REGIMES = {
+    "small": {"n_pool": 2000, "n_initial": 50, "n_instances": 50, "n_queries": 5},
+    "paper": {"n_pool": 10_000, "n_initial": 1000, "n_instances": 500, "n_queries": 4},
+}
 
 
 def learners(net, seed, start):
@@ -64,9 +71,9 @@ def judge(learner, X, y):
     return figures
 
 
-def run(make, pool, X, y, test, n_queries=5, n_instances=50):
+def run(make, pool, X, y, test, plan):
     learner = make()
-    for _ in simulate(learner, X, y, pool=pool, n_instances=n_instances, n_queries=n_queries):
+    for _ in simulate(learner, X, y, pool=pool, n_instances=plan["n_instances"], n_queries=plan["n_queries"]):
         pass
     return judge(learner, *test)
 
@@ -76,6 +83,8 @@ def main():
     parser.add_argument("--data", default="fashion_mnist", choices=["fashion_mnist", "cifar10"])
     parser.add_argument("--data-root", default="data")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--regime", choices=list(REGIMES), default="small")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--learners", nargs="+", default=["DM2", "DM2-AT", "DM2-AT, true", "DM2, FGSM training"], metavar="NAME"
     )
@@ -85,18 +94,19 @@ def main():
     start = time.process_time()
     X, y, X_test, y_test = load_data(options.data, options.data_root)
     rows = np.random.default_rng(0).permutation(len(y_test))[:1000]
-    figures = {}
+    figures, plan = {}, REGIMES[options.regime]
+    options.labels, options.channels, options.full = y, X.shape[1], False
     for seed in range(options.seeds):
-        drawn = np.random.default_rng([seed, 1]).choice(len(y), 2000, replace=False)
-        initial, pool = drawn[:50], drawn[50:]
-        net = network(X, y).set_params(random_state=seed)
+        drawn = np.random.default_rng([seed, 1]).choice(len(y), plan["n_pool"], replace=False)
+        initial, pool = drawn[: plan["n_initial"]], drawn[plan["n_initial"] :]
+        net = (network(X, y) if options.regime == "small" else converged(options)).set_params(random_state=seed)
         makers = learners(net, seed, (X[initial], y[initial]))
         for name in options.learners:
-            figures.setdefault(name, []).append(run(makers[name], pool, X, y, (X_test[rows], y_test[rows])))
+            figures.setdefault(name, []).append(run(makers[name], pool, X, y, (X_test[rows], y_test[rows]), plan))
             print(seed, name, {key: round(value, 3) for key, value in figures[name][-1].items()}, flush=True)
     first = options.learners[0]
     minus = f"minus_{first}"
-    report = {"data": options.data, "seeds": options.seeds, "mean_accuracy": {}, minus: {}}
+    report = {"data": options.data, "regime": options.regime, "seeds": options.seeds, "mean_accuracy": {}, minus: {}}
     for name, found in figures.items():
         table = {key: np.array([row[key] for row in found]) for key in found[0]}
         report["mean_accuracy"][name] = {key: round(float(values.mean()), 4) for key, values in table.items()}

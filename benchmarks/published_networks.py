@@ -266,8 +266,10 @@ def main():
                 continue
             options.dataset, options.pool = data, N_POOL
             if not options.page:
-                loaded = load_data(data, options.data_root)
-                options.images, options.labels, *options.test = loaded
+                options.images, options.labels, X_test, y_test = load_data(data, options.data_root)
+                if options.full and options.images.shape[1] == 1:  # ResNet18 sees three channels
+                    options.images, X_test = (images.repeat(3, axis=1) for images in (options.images, X_test))
+                options.test = X_test, y_test
                 options.channels = options.images.shape[1]
                 options.pool = len(options.labels) if options.full else N_POOL
                 for seed in range(options.seeds):
