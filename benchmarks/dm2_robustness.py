@@ -4,8 +4,10 @@
     python benchmarks/dm2_robustness.py --regime paper --seeds 3 ...
 
 --regime paper: pools of 10,000, 1,000 + 4 x 500 labels and the network of published_networks.py, trained to
-convergence. --regime small, the default: the setting of dm2_images.py (a narrow CNN, 20 epochs, pools of 2,000, 50 + 5 x 50 labels, 1,000 test images),
-five seeds, paired: all learners start from the same samples with the same network, and are judged with all 300 labels.
+convergence. --regime small, the default: that of dm2_images.py (a narrow CNN, 20 epochs, pools of 2,000, 50 + 5 x 50
+labels). Both are judged on 1,000 test images with all their labels, and are paired: all learners start from the same
+samples with the same network.
+
 "DM2" trains a plain network; "DM2-AT" keeps one copy of each queried sample, crafted from the predicted label ("true":
 from the true one); "DM2, FGSM training" queries by DM2 and trains an AdversarialClassifier, whose copies are
 crafted anew in every step. Copies are further rows, so that DM2-AT takes up to twice as many steps of training: "copies
