@@ -3,12 +3,12 @@ VENV ?= .venv
 PYTHON ?= $(VENV)/bin/python
 # Processes of the tests.
 WORKERS ?= 2
-# Built documentation and the oldest supported versions; git ignores it.
+# Built documentation and packages, and the oldest supported versions; git ignores it.
 WORK ?= $(CURDIR)/build
 
-.PHONY: all install format format-check lint types docs oldest test fuzz
+.PHONY: all install format format-check lint types docs oldest package test fuzz
 
-all: format-check lint types docs oldest test
+all: format-check lint types docs oldest package test
 
 install:
 	python3 -m venv $(VENV) && $(VENV)/bin/pip install -e ".[test]"
@@ -46,6 +46,28 @@ oldest:
 		assert sklearn.__version__ == "1.6.1" and pandas.__version__ < "3" and "oldest" in modAL.__file__'
 	$(PYTHON) -m pytest -n $(WORKERS) -p no:cacheprovider \
 		tests/test_common.py tests/meta tests/learners tests/strategies
+
+# From a copy, since a build writes beside its sources. The wheel has an environment of its own, where a .pth file shows
+# the packages of $(PYTHON), but not its editable skal: what .pth files name there is not followed.
+package: export PYTHONPATH =
+package: DIR = $(WORK)/package
+package:
+	rm -rf "$(DIR)"
+	mkdir -p "$(DIR)/source" "$(DIR)/run"
+	cp -r .ci docs skal tests CITATION.cff LICENSE MANIFEST.in Makefile README.md pyproject.toml setup.cfg "$(DIR)/source"
+	$(PYTHON) -m build --quiet --outdir "$(DIR)/dist" "$(DIR)/source"
+	$(PYTHON) -m twine check --strict "$(DIR)/dist"/*
+	$(PYTHON) .ci/check_package.py "$(DIR)/dist"
+	$(PYTHON) -m venv --without-pip "$(DIR)/venv"
+	$(PYTHON) -m pip --python "$(DIR)/venv/bin/python" install --no-deps "$(DIR)/dist"/*.whl
+	$(PYTHON) -c 'import sys, sysconfig; here = sysconfig.get_path("purelib"); \
+		there = sysconfig.get_path("purelib", vars={"base": sys.argv[1]}); \
+		open(f"{there}/packages.pth", "w").write(f"{here}\n")' "$(DIR)/venv"
+	cd "$(DIR)/run" && ../venv/bin/python -c 'import skal, sys; print(skal.__file__); \
+		assert skal.__file__.startswith(sys.prefix)'
+	cd "$(DIR)/run" && ../venv/bin/skal --version
+	cd "$(DIR)/run" && ../venv/bin/python -m pytest -c "$(CURDIR)/pyproject.toml" --rootdir . -p no:cacheprovider \
+		-n $(WORKERS) --pyargs skal
 
 test:
 	$(PYTHON) -m pytest -n $(WORKERS)

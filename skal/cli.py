@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import signal
 import sys
 import threading
@@ -28,11 +29,12 @@ class Module(Protocol):
 
 
 class Command(NamedTuple):
-    """A subcommand: a line of help, its module, and what is true of an interruption before that is imported."""
+    """A subcommand: a line of help, its module, what is true of an interruption before that is imported, examples."""
 
     help: str
     load: Callable[[], Module]
     interrupted: str
+    examples: tuple[str, ...]
 
 
 def _load_compare() -> Any:
@@ -57,18 +59,74 @@ def _load_modal() -> Any:
 
 
 COMMANDS = {
-    "start": Command("begin a labelling project", _load_labeling("START"), "Nothing was begun."),
-    "query": Command("choose what to label next", _load_labeling("QUERY"), "No label is lost."),
-    "teach": Command("take over answers", _load_labeling("TEACH"), "Nothing was taken over; give the file again."),
-    "status": Command("say what is labelled, and how good the model is", _load_labeling("STATUS"), "No label is lost."),
-    "undo": Command("take back the last answers", _load_labeling("UNDO"), "Nothing was taken back."),
+    "start": Command(
+        "begin a labelling project",
+        _load_labeling("START"),
+        "Nothing was begun.",
+        (
+            "skal start photos/ --classes cat,dog",
+            "skal start photos/ --classes cat,dog \\\n    --backbone resnet18 --weights DEFAULT",
+            "skal start table.csv --classes 0,1 --drop name,remark",
+            "skal start texts.csv --text review --classes good,bad",
+        ),
+    ),
+    "query": Command(
+        "choose what to label next",
+        _load_labeling("QUERY"),
+        "No label is lost.",
+        ("skal query", "skal query -n 20", "skal query -n 20 --project animals/"),
+    ),
+    "teach": Command(
+        "take over answers, and train the model",
+        _load_labeling("TEACH"),
+        "Nothing was taken over; give the file again.",
+        (
+            "skal teach batches/0001/tasks.csv",
+            "skal teach label-studio-export.json --by ann",
+            "skal teach cvat-annotations.xml --no-train",
+        ),
+    ),
+    "status": Command(
+        "say what is labelled, and how good the model is",
+        _load_labeling("STATUS"),
+        "No label is lost.",
+        ("skal status", "skal status --project animals/"),
+    ),
+    "undo": Command(
+        "take back the last answers",
+        _load_labeling("UNDO"),
+        "Nothing was taken back.",
+        ("skal undo", "skal undo -n 5"),
+    ),
     "compare": Command(
-        "compare query strategies in simulated active learning",
+        "compare query strategies on labelled data",
         _load_compare,
         "Finished runs are kept in the results folder; the same command goes on from there.",
+        (
+            "skal compare",
+            "skal compare --data table.csv --target species",
+            "skal compare --data photos/ \\\n    --model resnet18 --weights DEFAULT --seeds 20",
+            'skal compare --strategies "margin,DECERN(xi=0.4)"',
+        ),
     ),
-    "modal": Command("say what to change in a script that uses modAL", _load_modal, "Nothing was changed."),
+    "modal": Command(
+        "say what to change in a script that uses modAL",
+        _load_modal,
+        "Nothing was changed.",
+        ("skal modal my_script.py", "skal modal first.py second.py"),
+    ),
 }
+# Of `skal` itself: the way of a labelling project, and a comparison.
+EXAMPLES = (
+    "skal start photos/ --classes cat,dog",
+    "skal query -n 100",
+    "skal teach batches/0001/tasks.csv",
+    "skal compare --data photos/",
+)
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 a part of the work failed; 2 bad arguments, data or files; 130 interrupted (Ctrl-C); "
+    "143 terminated (SIGTERM)."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,29 +160,80 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    parser = _Parser(prog="skal", description="Active learning methods for scikit-learn, skorch and modAL.")
-    parser.add_argument("--version", action="version", version=f"skal {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    parsers = {name: commands.add_parser(name, help=command.help) for name, command in COMMANDS.items()}
+    parser, parsers = _parsers()
+    if not words:
+        parser.print_help(sys.stderr)
+        return 2
     # The first word that is no option is the command's name: only that one is imported.
     name = next((word for word in words if not word.startswith("-")), None)
-    if name is None or name not in COMMANDS:
-        if name is not None:
-            near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            parser.error(f"there is no command '{name}'{hint} The commands are: {', '.join(COMMANDS)}.")
+    if name is not None and name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        parser.error(f"there is no command '{name}'{hint} The commands are: {', '.join(COMMANDS)}.")
+    if name is None:
         parser.parse_args(words)
         return 0
     module = COMMANDS[name].load()
     module.add_arguments(parsers[name])
-    return module.run(parser.parse_args(words))
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        parsers[name].refuse(unknown[0])
+    return module.run(args)
+
+
+def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    """The parser of `skal`, and by its name that of each command, which lacks its options."""
+    parser = _Parser(
+        prog="skal",
+        description="Active learning for scikit-learn, skorch and modAL: label data, and compare query strategies. "
+        "'skal COMMAND --help' says more of a command.",
+        epilog=EXIT_CODES,
+        examples=EXAMPLES,
+    )
+    parser.add_argument("--version", action="version", version=f"skal {__version__}", help="show the version and exit")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+    return parser, {
+        name: commands.add_parser(name, help=command.help, examples=command.examples)
+        for name, command in COMMANDS.items()
+    }
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line and exit code 2."""
+    """A parser whose help ends in examples, and whose errors are one line and exit code 2."""
+
+    def __init__(self, *, examples: Sequence[str] = (), **more: Any):
+        super().__init__(add_help=False, **more)
+        self.examples = examples
+        self.register("type", int, _integer)
+        self.add_argument("-h", "--help", action="help", help="show this help and exit")
+
+    def format_help(self) -> str:
+        """Argparse's, which would break the lines of examples anew."""
+        lines = [line for example in self.examples for line in example.split("\n")]
+        return "\n  ".join([f"{super().format_help()}\nexamples:", *lines]) + "\n"
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        """Argparse's own sentences are given the form of the others."""
+        said = re.sub(r"^argument (\S+?): must ", r"\1 must ", message)
+        said = re.sub(r"^argument (\S+?): expected ", r"\1 needs ", said)
+        see = "" if said.endswith(".") else f"{'' if said.endswith('?') else '.'} See {self.prog} --help."
+        self.exit(2, f"{self.prog}: {said}{see}\n")
+
+    def refuse(self, word: str) -> NoReturn:
+        """For a word that is none of the arguments."""
+        if not word.startswith("-"):
+            self.error(f"there is one argument too many, '{word}'")
+        options = re.findall(r"--?[a-z][a-z-]*", self.format_usage())
+        near = difflib.get_close_matches(word.partition("=")[0], options, n=1, cutoff=0.6)
+        self.error(f"there is no option '{word}'" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _integer(text: str) -> int:
+    """In place of `int`, whose errors argparse says in words of Python."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be an integer. Got '{text}'.") from None
 
 
 class _Terminated(KeyboardInterrupt):

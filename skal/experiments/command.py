@@ -41,87 +41,114 @@ SIZES = ("n_initial", "n_instances", "n_queries", "pool_size")
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Describe the command and its options."""
     command.description = (
-        "Compare query strategies: paired runs from the same splits, initial sets and model seeds, with random "
-        "sampling always among them. Prints a table and writes report.html, report.md, learning_curves.png, "
-        "results.csv and summary.csv."
+        "Compare query strategies on labelled data: paired runs from the same splits, initial labels and model seeds, "
+        "with random sampling always among them. Prints a table, and writes report.html, report.md, "
+        "learning_curves.png, results.csv and summary.csv. Interrupted, the same command goes on where it stopped."
     )
-    command.formatter_class = argparse.ArgumentDefaultsHelpFormatter
-    command.add_argument(
+    _describe_data(command.add_argument_group("data"))
+    _describe_model(command.add_argument_group("model"))
+    _describe_comparison(command.add_argument_group("comparison"))
+    running = command.add_argument_group("running")
+    running.add_argument(
+        "--n-jobs", type=int, default=-1, metavar="N", help="runs at the same time; -1: one per core (default: -1)"
+    )
+    running.add_argument(
+        "--out", type=Path, default=Path("skal-results"), metavar="FOLDER", help="results folder (default: %(default)s)"
+    )
+    command.set_defaults(defaults={name: command.get_default(name) for name in OPTIONS})
+
+
+def _describe_data(group: Any) -> None:
+    group.add_argument(
         "--data",
         default="digits",
-        metavar="NAME|PATH",
-        help=f"{', '.join(BUNDLED)}; a folder with one sub-folder of images per class (or train/ and test/ "
-        "of such); an .npz file with arrays X and y (and X_test, y_test); a .csv or .parquet file with labels",
+        metavar="DATA",
+        help=f"{', '.join(BUNDLED)}; a folder with one folder of images per class, or train/ and test/ of such; an "
+        ".npz file with X and y (and X_test, y_test); a .csv or .parquet file (default: %(default)s)",
     )
-    command.add_argument(
-        "--target", default=None, metavar="COLUMN", help="of a table: its labels; None: label, target, class or y"
+    group.add_argument(
+        "--target",
+        metavar="COLUMN",
+        help="column of a table that holds the labels (default: label, target, class or y)",
     )
-    command.add_argument(
+    group.add_argument(
         "--data-root",
         default="data",
-        metavar="PATH",
-        help="where fashion_mnist and cifar10 are or are downloaded to",
+        metavar="FOLDER",
+        help="where fashion_mnist and cifar10 lie, or are downloaded to (default: %(default)s)",
     )
-    command.add_argument(
+    group.add_argument(
         "--image-size",
         type=int,
-        default=None,
-        metavar="PIXELS",
-        help="images from folders are resized to this square; None: 224 for a pretrained backbone, else 32",
+        metavar="N",
+        help="side in pixels of the square that images of a folder become (default: 224 for a pretrained backbone, "
+        "else 32)",
     )
-    command.add_argument(
+    group.add_argument(
+        "--pool-size", type=int, metavar="N", help="samples of the pool, drawn anew for each run (default: all)"
+    )
+
+
+def _describe_model(group: Any) -> None:
+    group.add_argument(
         "--model",
-        default=None,
-        metavar="NAME|MODULE:OBJECT",
-        help="logistic, cnn, a torchvision classifier (resnet18), or an estimator or torch module of one's own; None: "
-        "for photos logistic regression on features of a frozen backbone, if weights are at hand, for other images a "
-        "small CNN, for tables logistic regression",
+        metavar="MODEL",
+        help="logistic, cnn, a torchvision classifier such as resnet18, or module:object, an estimator or torch module "
+        "of your own (default: cnn for images, logistic for tables; for a folder of images logistic on features of a "
+        "frozen backbone, where its weights are at hand)",
     )
-    command.add_argument(
+    group.add_argument(
         "--weights",
-        default=None,
-        metavar="NAME|FILE",
-        help="of a torchvision classifier, whose backbone is then frozen: DEFAULT or a file",
+        metavar="WEIGHTS",
+        help="weights of a torchvision classifier, by name, such as DEFAULT, or of a file; all but its last layer is "
+        "then frozen (default: none, all of it is trained)",
     )
-    command.add_argument("--device", default=None, metavar="NAME", help="of networks: cpu, cuda; None: what there is")
-    command.add_argument("--epochs", type=int, default=None, metavar="N", help="of networks; None: 50")
-    command.add_argument("--batch-size", type=int, default=None, metavar="N", help="of networks; None: 32")
-    command.add_argument(
-        "--scoring", nargs="+", default="accuracy", metavar="NAME", help="scores of scikit-learn; the first decides"
+    group.add_argument(
+        "--device", metavar="DEVICE", help="where networks run, such as cpu or cuda (default: cuda where there is one)"
     )
-    command.add_argument(
-        "--reference", default=None, metavar="NAME", help="strategy that all are compared with; None: random sampling"
-    )
-    command.add_argument(
-        "--checks",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help=f"run a second random sampling and a model of all labels, too; None: in pools up to {_LARGEST_CHECKED:,}",
-    )
-    command.add_argument(
+    group.add_argument("--epochs", type=int, metavar="N", help="epochs of each training of a network (default: 50)")
+    group.add_argument("--batch-size", type=int, metavar="N", help="samples of a network's batch (default: 32)")
+
+
+def _describe_comparison(group: Any) -> None:
+    group.add_argument(
         "--strategies",
         nargs="+",
         default=",".join(default_strategies()),
-        metavar="NAME",
-        help=f"separated by spaces or commas, of: {', '.join(strategy_classes())}; with parameters, as in "
-        '"DECERN(xi=0.4)"; or module:Class',
+        metavar="STRATEGY",
+        help='separated by spaces or commas, with parameters as in "DECERN(xi=0.4)"; module:Class, or one of '
+        f"{', '.join(strategy_classes())} (default: {', '.join(default_strategies())})",
     )
-    command.add_argument("--n-initial", type=int, default=20, metavar="N", help="labels to begin with, at random")
-    command.add_argument("--n-queries", type=int, default=8, metavar="N", help="queries per run")
-    command.add_argument("--n-instances", type=int, default=20, metavar="N", help="labels per query")
-    command.add_argument(
+    group.add_argument(
+        "--reference", metavar="STRATEGY", help="what all others are compared with (default: RandomSampling)"
+    )
+    group.add_argument(
+        "--scoring",
+        nargs="+",
+        default="accuracy",
+        metavar="SCORE",
+        help="scores of scikit-learn, separated by spaces or commas; the first decides (default: %(default)s)",
+    )
+    group.add_argument(
+        "--n-initial", type=int, default=20, metavar="N", help="labels to begin with, at random (default: %(default)s)"
+    )
+    group.add_argument("--n-queries", type=int, default=8, metavar="N", help="queries per run (default: %(default)s)")
+    group.add_argument(
+        "--n-instances", type=int, default=20, metavar="N", help="labels per query (default: %(default)s)"
+    )
+    group.add_argument(
         "--seeds",
         nargs="+",
         default="8",
         metavar="N",
-        help="one number: how many runs; several: their seeds",
+        help="one number: how many runs; several: their seeds (default: %(default)s)",
     )
-    command.add_argument(
-        "--pool-size", type=int, default=None, metavar="N", help="limit of the pool, drawn per run; None: all"
+    group.add_argument(
+        "--checks",
+        action=argparse.BooleanOptionalAction,
+        help="run a second random sampling and a model of all labels, too (default: in pools of up to "
+        f"{_LARGEST_CHECKED:,})",
     )
-    command.add_argument("--n-jobs", type=int, default=-1, metavar="N", help="runs at the same time; -1: one per core")
-    command.add_argument("--out", type=Path, default=Path("skal-results"), metavar="PATH", help="results folder")
-    command.set_defaults(defaults={name: command.get_default(name) for name in OPTIONS})
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections import Counter
@@ -34,10 +35,10 @@ class Command(NamedTuple):
     kept: str
 
     def add_arguments(self, command: argparse.ArgumentParser) -> None:
-        command.add_argument(
-            "--project", type=Path, default=Path(), metavar="FOLDER", help="the project's folder (default: this one)"
-        )
         self.describe(command)
+        command.add_argument(
+            "--project", type=Path, default=Path(), metavar="FOLDER", help="project folder (default: the current one)"
+        )
 
     def run(self, args: argparse.Namespace) -> int:
         """Run the command; 0, 1 where a part of the work failed, or 2 for bad arguments, data or files."""
@@ -56,17 +57,31 @@ class Command(NamedTuple):
 
 
 def _describe_start(command: argparse.ArgumentParser) -> None:
-    command.description = "Begin a project: writes skal.toml, in which everything can be edited."
-    command.add_argument("data", metavar="DATA", help="a folder of images, a list of images (.txt), or a table (.csv)")
-    command.add_argument("--classes", required=True, metavar="A,B,...", help="all labels that there are")
-    command.add_argument("--kind", choices=KINDS, help="what the data is (default: by its name)")
-    command.add_argument("--text", default="", metavar="COLUMN", help="the column of a table that holds the texts")
-    command.add_argument("--drop", default="", metavar="A,B,...", help="columns of a table that are not to be used")
-    command.add_argument("--model", metavar="NAME", help="a classifier, or module:object (default: LogisticRegression)")
-    command.add_argument("--strategy", metavar="NAME", help="a strategy, or module:object (default: MarginSampling)")
-    command.add_argument("--backbone", metavar="NAME", help="a torchvision model for images, such as resnet18")
-    command.add_argument("--weights", metavar="NAME|FILE", help="the backbone's weights, such as DEFAULT")
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random (default: 0)")
+    command.description = "Begin a labelling project: write skal.toml, in which everything can be edited."
+    data = command.add_argument_group("data")
+    data.add_argument("data", metavar="DATA", help="a folder of images, a list of images (.txt), or a table (.csv)")
+    data.add_argument("--classes", required=True, metavar="A,B,...", help="all labels that there are")
+    data.add_argument("--kind", metavar="KIND", help=f"{', '.join(KINDS)}: what the data is (default: by its name)")
+    data.add_argument("--text", default="", metavar="COLUMN", help="column of a table that holds texts to label")
+    data.add_argument("--drop", default="", metavar="A,B,...", help="columns of a table to leave out (default: none)")
+    model = command.add_argument_group("model")
+    model.add_argument(
+        "--model", metavar="MODEL", help="a classifier by name, or module:object (default: LogisticRegression)"
+    )
+    model.add_argument(
+        "--strategy", metavar="STRATEGY", help="a strategy by name, or module:object (default: MarginSampling)"
+    )
+    model.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="a torchvision classifier that describes images, such as resnet18 (default: none, colours and edges do)",
+    )
+    model.add_argument(
+        "--weights", metavar="WEIGHTS", help="the backbone's weights, by name, such as DEFAULT, or of a file"
+    )
+    model.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of all that is random (default: %(default)s)"
+    )
 
 
 def _start(args: argparse.Namespace) -> None:
@@ -92,7 +107,7 @@ def _start(args: argparse.Namespace) -> None:
         drop=_split(args.drop),
         **given,
     )
-    settings.check()
+    _check_settings(settings)
     _check_named(settings, args.project, *given)
     with _nothing_left_behind(args.project):
         project = Project.begin(args.project, settings)
@@ -100,6 +115,15 @@ def _start(args: argparse.Namespace) -> None:
     _say(f"{_count(n, kind)}, {len(settings.classes)} classes: {', '.join(map(str, settings.classes))}.")
     _say_features(project)
     _say(f"Written: {project.folder / 'skal.toml'}. Next: skal query -n {min(100, n)}{_option(project.folder)}")
+
+
+def _check_settings(settings: Settings) -> None:
+    """What `skal.toml` may hold, in the words of the command: options for its settings."""
+    try:
+        settings.check()
+    except ValueError as error:
+        said = str(error).replace("'column'", "'text'")
+        raise ValueError(re.sub(r"^'(kind|classes|text|seed)'", r"--\1", said)) from error
 
 
 def _check_named(settings: Settings, folder: Path, *names: str) -> None:
@@ -161,7 +185,9 @@ def _classes(words: list[str]) -> list[Any]:
 
 def _describe_query(command: argparse.ArgumentParser) -> None:
     command.description = "Choose what to label next, and write it for people: batches/0001/ and so on."
-    command.add_argument("-n", type=int, default=100, metavar="N", help="how many samples (default: 100)")
+    command.add_argument(
+        "-n", type=int, default=100, metavar="N", help="how many samples to choose (default: %(default)s)"
+    )
 
 
 def _query(args: argparse.Namespace) -> None:
@@ -227,17 +253,24 @@ def _next_step(folder: Path) -> None:
 
 
 def _describe_teach(command: argparse.ArgumentParser) -> None:
-    command.description = "Take over answers: those of the file that differ from what is known; then train on all."
+    command.description = (
+        "Take over the answers of a file that differ from what is known, then train the model on all labels."
+    )
     command.add_argument(
         "file",
         type=Path,
         metavar="FILE",
-        help="a filled-in tasks.csv, an export of Label Studio (JSON), COCO, or CVAT's XML for images",
+        help="a filled-in tasks.csv, or an export of Label Studio (JSON), COCO (JSON) or CVAT (XML for images)",
     )
     command.add_argument(
-        "--by", metavar="NAME", help="who answered; of an export of Label Studio, only this one's answers are taken"
+        "--by",
+        metavar="NAME",
+        help="who answered; of an export of Label Studio, take only this one's answers (default: nobody is noted, and "
+        "all are taken)",
     )
-    command.add_argument("--no-train", action="store_true", help="take over the answers alone; skal query trains")
+    command.add_argument(
+        "--no-train", action="store_true", help="take over the answers alone; the next skal query trains"
+    )
 
 
 def _teach(args: argparse.Namespace) -> int:
@@ -309,7 +342,9 @@ def _retrain(project: Project, source: Source, journal: LabelJournal) -> int:
 
 
 def _describe_status(command: argparse.ArgumentParser) -> None:
-    command.description = "Labels per class, the accuracy that can be expected, and how it grew with the labels."
+    command.description = (
+        "Say how many labels each class has, what accuracy can be expected, and how it grew with the labels."
+    )
 
 
 def _status(args: argparse.Namespace) -> None:
@@ -373,8 +408,10 @@ def _say_accuracy(project: Project, source: Source, labels: dict[Any, Any], n_ne
 
 
 def _describe_undo(command: argparse.ArgumentParser) -> None:
-    command.description = "Take back the last answers: labels, corrections and skips, one of each sample."
-    command.add_argument("-n", type=int, default=1, metavar="N", help="how many (default: 1)")
+    command.description = "Take back the last answers: labels, corrections and skips, each of one sample."
+    command.add_argument(
+        "-n", type=int, default=1, metavar="N", help="how many answers to take back (default: %(default)s)"
+    )
 
 
 def _undo(args: argparse.Namespace) -> None:

@@ -46,7 +46,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "List each import of modAL in a script, what of it breaks with the packages installed here, and the line to "
         "write instead. Nothing is changed, and the script is not run."
     )
-    command.add_argument("file", metavar="FILE.py", nargs="+", help="a Python script")
+    command.add_argument("file", metavar="FILE", nargs="+", help="a Python script")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -112,10 +112,13 @@ def test_without_matplotlib_it_says_so_and_goes_on(table, tmp_path, capsys, monk
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "required"),
+        (["--x"], "the following arguments are required: COMMAND. See skal --help."),
         (["compar"], "there is no command 'compar'; did you mean compare?"),
-        (["compare", "--n-quries", "3"], "unrecognized arguments: --n-quries"),
-        (["compare", "--n-queries", "many"], "invalid int value: 'many'"),
+        (
+            ["compare", "--n-quries", "3"],
+            "skal compare: there is no option '--n-quries'; did you mean --n-queries? See skal compare --help.",
+        ),
+        (["compare", "--n-queries", "many"], "skal compare: --n-queries must be an integer. Got 'many'."),
         (
             ["compare", "--strategies", "Entropi"],
             "unknown strategy Entropi (did you mean EntropySampling?). Choose from BADGE",

@@ -198,7 +198,7 @@ def test_texts(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["--text", "bdoy"], "has no column 'bdoy'. It has id, body."), (["--kind", "text"], "'column' must name")],
+    [(["--text", "bdoy"], "has no column 'bdoy'. It has id, body."), (["--kind", "text"], "--text must name")],
 )
 def test_texts_that_there_are_not(tmp_path, monkeypatch, capsys, words, message):
     monkeypatch.chdir(tmp_path)
