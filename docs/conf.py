@@ -1,6 +1,7 @@
-"""Sphinx settings. Neither the build nor what it makes needs a network: no intersphinx, no downloads, no scripts of others."""
+"""Sphinx settings. Neither the build nor what it makes needs a network: no intersphinx, no downloads."""
 
 import configparser
+import importlib
 import os
 import re
 import sys
@@ -34,6 +35,9 @@ html_css_files = ["skal.css"]
 html_math_renderer = "mathml"
 # Single backticks in docstrings are names: links where there is something to link to, else code.
 default_role = "py:obj"
+# Roles that say what they link to must find it, and so must names of the package. Its rooms have no pages of their own.
+nitpicky = True
+nitpick_ignore_regex = [("py:obj", r"(?!skal\.\w+\.).*"), ("py:mod", r"skal\.\w+")]
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skal {version}"
@@ -136,6 +140,20 @@ def _escape_shapes(app, what, name, obj, options, lines):
     lines[:] = [re.sub(r"_(?=[,)])", r"\\_", line) if "of shape (" in line else line for line in lines]
 
 
+# Rooms whose names are links wherever they stand; of a name that stands in two, the first is meant.
+ROOMS = ["exceptions", "base", "pool", "models", "nets", "strategies", "learners", "meta", "labeling", "experiments"]
+ROOMS += ["metrics", "testing"]
+NAMES = {name: room for room in reversed(ROOMS) for name in importlib.import_module(f"skal.{room}").__all__}
+
+
+def _link_public_name(app, env, node, contnode):
+    """A public name is a link on pages of other rooms, too: `PoolView.proba` in the docstring of a strategy."""
+    name = node["reftarget"].partition(".")[0]
+    if node.get("refdomain") == "py" and name in NAMES:
+        target = f"skal.{NAMES[name]}.{node['reftarget']}"
+        return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, contnode)
+
+
 def _without_source(app, pagename, templatename, context, doctree):
     """Pages that are made have no source to be edited."""
     if pagename.startswith(("generated/", "auto_examples/")):
@@ -146,5 +164,6 @@ def setup(app):
     # Before numpydoc, which runs at 500.
     app.connect("autodoc-process-docstring", _escape_shapes, priority=400)
     app.connect("autodoc-skip-member", _leave_out)
+    app.connect("missing-reference", _link_public_name)
     # Before the theme, which runs at 500.
     app.connect("html-page-context", _without_source, priority=400)

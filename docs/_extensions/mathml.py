@@ -12,7 +12,7 @@ converter = LatexToMathML(fancy_error=False)
 
 
 def to_mathml(latex, *, block):
-    """MathML of an equation; of a block, an element for each part between empty lines, with what `&` and `\\\\` align."""
+    """MathML of an equation; of a block, one element for each part between empty lines, aligned at its ``&``."""
     if not block:
         return converter.convert_with_local_state(latex, displaystyle=False)
     parts = [part for part in re.split(r"\n\s*\n", latex) if part.strip()]

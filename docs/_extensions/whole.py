@@ -1,6 +1,7 @@
 """What was built is whole: each link inside it leads somewhere, and no page needs a network.
 
-Each fault is a warning at the end of the build, which ``sphinx -W`` makes an error. Links to other sites are not followed.
+Each fault is a warning at the end of the build, which ``sphinx -W`` makes an error. Links to other sites are not
+followed.
 """
 
 import re
