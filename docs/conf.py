@@ -72,6 +72,7 @@ if template := edit_page_template(_settings.read_text(encoding="utf-8") if _sett
 
 # The front page's picture is drawn by the code above it.
 plot_include_source = True
+plot_pre_code = ""
 plot_html_show_source_link = plot_html_show_formats = False
 plot_formats = [("svg", 100)]
 plot_rcparams = {"figure.figsize": (6.4, 3.6), "figure.constrained_layout.use": True, "svg.hashsalt": "skal"}

@@ -24,7 +24,7 @@ def _convert(node, *, block):
     try:
         return to_mathml(node.astext(), block=block)
     except LatexError as error:
-        logger.warning("%s in the equation %s", error, node.astext(), location=node)
+        logger.warning("no MathML of %s: %s", node.astext(), error, location=node)
         return ""
 
 

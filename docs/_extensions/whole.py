@@ -32,8 +32,9 @@ class Page(HTMLParser):
         if "href" in attrs:
             (self.loads if tag in ("link", "image", "use") else self.links).append(attrs["href"])
         for name in FETCHED:
-            candidates = attrs.get(name, "").split(",") if name == "srcset" else [attrs.get(name, "")]
-            self.loads += [candidate.split()[0] for candidate in candidates if candidate.strip()]
+            # A picture in several sizes: "a.png, b.png 2x".
+            targets = re.split(r",\s+", attrs.get(name, "")) if name == "srcset" else [attrs.get(name, "")]
+            self.loads += [target.split()[0] for target in targets if target.strip()]
 
 
 def is_elsewhere(target):
