@@ -77,6 +77,7 @@ plot_html_show_source_link = plot_html_show_formats = False
 plot_formats = [("svg", 100)]
 plot_rcparams = {"figure.figsize": (6.4, 3.6), "figure.constrained_layout.use": True, "svg.hashsalt": "skal"}
 
+toc_object_entries_show_parents = "hide"
 autosummary_generate = True
 # Function twins stand on the pages of their classes.
 autosummary_context = {
