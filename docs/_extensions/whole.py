@@ -4,6 +4,7 @@ Each fault is a warning at the end of the build, which ``sphinx -W`` makes an er
 followed.
 """
 
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -28,7 +29,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         attrs = {name: value for name, value in attrs if value}
-        self.names |= {attrs[name] for name in ("id", "name") if name in attrs}
+        self.names |= {attrs[name] for name in (("id", "name") if tag == "a" else ("id",)) if name in attrs}
         if "href" in attrs:
             (self.loads if tag in ("link", "image", "use") else self.links).append(attrs["href"])
         for name in FETCHED:
@@ -37,27 +38,24 @@ class Page(HTMLParser):
             self.loads += [target.split()[0] for target in targets if target.strip()]
 
 
-def is_elsewhere(target):
-    """Whether a target is outside of what was built."""
-    return bool(urlsplit(target).scheme or urlsplit(target).netloc)
-
-
 def faults(folder):
     """Links that lead nowhere and what would be fetched from elsewhere, as pairs of a file and what is wrong."""
-    made = [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.relative_to(folder).parts]
-    pages = {path.resolve(): Page(path.read_text(encoding="utf-8")) for path in made}
+    files = {path for path in folder.rglob("*") if path.is_file()}
+    made = sorted(path for path in files if path.suffix == ".html" and "_static" not in path.relative_to(folder).parts)
+    pages = {path: Page(path.read_text(encoding="utf-8")) for path in made}
     for path, page in pages.items():
         for target in sorted({*page.links, *page.loads}):
-            if not is_elsewhere(target):
-                file = (path.parent / unquote(urlsplit(target).path)) if urlsplit(target).path else path
-                file, name = file.resolve(), unquote(urlsplit(target).fragment)
-                if not file.is_file():
-                    yield path, f"there is no file for {target!r}"
-                elif name and file in pages and name not in pages[file].names:
-                    yield path, f"there is no place for {target!r}"
-            elif target in page.loads and urlsplit(target).scheme != "data":
-                yield path, f"{target!r} is loaded from elsewhere"
-    for path in sorted(folder.rglob("*.css")):
+            parts = urlsplit(target)
+            if parts.scheme or parts.netloc:
+                if target in page.loads and parts.scheme != "data":
+                    yield path, f"{target!r} is loaded from elsewhere"
+                continue
+            file = Path(os.path.normpath(path.parent / unquote(parts.path))) if parts.path else path
+            if file not in files:
+                yield path, f"there is no file for {target!r}"
+            elif parts.fragment and file in pages and unquote(parts.fragment) not in pages[file].names:
+                yield path, f"there is no place for {target!r}"
+    for path in sorted(path for path in files if path.suffix == ".css"):
         for target in re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""", path.read_text("utf-8")):
             yield path, f"{target!r} is loaded from elsewhere"
 
@@ -66,7 +64,7 @@ def _report(app, exception):
     if exception is None and app.builder.format == "html":
         folder = Path(app.outdir)
         for path, fault in faults(folder):
-            logger.warning("%s: %s", path.relative_to(folder.resolve()), fault)
+            logger.warning("%s: %s", path.relative_to(folder).as_posix(), fault)
 
 
 def setup(app):
