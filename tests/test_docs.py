@@ -192,8 +192,8 @@ def test_a_small_site_needs_no_network_has_twins_and_tells_what_is_broken(conf, 
         (examples / f"skal.strategies.{name}.examples").touch()
     (source / "index.rst").write_text(SMALL_SITE, encoding="utf-8")
     extensions = ",".join(name for name in conf.extensions if not name.startswith("sphinx_gallery"))
-    command = [sys.executable, "-m", "sphinx", "--quiet", "--no-color", "-W", "-D", f"extensions={extensions}"]
-    command += [source, built]
+    command = [sys.executable, "-m", "sphinx", "--quiet", "--no-color", "-W", "--keep-going"]
+    command += ["-D", f"extensions={extensions}", source, built]
     run = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     assert run.returncode == 1, run.stderr
     told = [line for line in run.stderr.splitlines() if line]
