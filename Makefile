@@ -26,7 +26,8 @@ lint:
 types:
 	$(PYTHON) -m mypy
 
-# A copy, since the gallery writes beside its sources.
+# A copy, since the gallery writes beside its sources. At its end every link inside what was built is followed
+# (docs/_extensions/whole.py).
 docs:
 	rm -rf "$(WORK)/docs" "$(WORK)/html"
 	mkdir -p "$(WORK)"

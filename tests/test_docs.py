@@ -1,8 +1,11 @@
 """The Python in README.md and the user guide runs as printed, and the documentation names all that is public."""
 
-import importlib
+import importlib.util
 import inspect
 import re
+import shutil
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -106,19 +109,123 @@ def test_readme_blocks_and_pages_are_found():
     }
 
 
-@pytest.mark.parametrize("module", PUBLIC)
-def test_the_reference_lists_every_public_name(module):
+def in_reference(module):
+    """Names of a room that `docs/api.rst` lists."""
     reference = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
-    listed = re.findall(rf"^   {re.escape(module)}\.(\w+)$", reference, re.MULTILINE)
-    assert sorted(listed) == sorted(importlib.import_module(module).__all__), "docs/api.rst and __all__ differ"
+    return re.findall(rf"^   ~?{re.escape(module)}\.(\w+)$", reference, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def conf():
+    """The settings of the documentation."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path])
+        spec = importlib.util.spec_from_file_location("docs_conf", ROOT / "docs" / "conf.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_reference_lists_every_public_name(module, conf):
+    listed = in_reference(module)
+    # A function twin stands on the page of its class, of which `test_a_small_site` builds one.
+    twins = conf.autosummary_context["twins"]
+    on_pages = [twins[f"{module}.{name}"] for name in listed if f"{module}.{name}" in twins]
+    assert sorted(listed + on_pages) == sorted(importlib.import_module(module).__all__), (
+        "docs/api.rst and __all__ differ"
+    )
+
+
+def test_every_strategy_has_its_twin_on_its_page(conf):
+    classes = {name for name in strategies.__all__ if inspect.isclass(getattr(strategies, name))}
+    twins = conf.autosummary_context["twins"]
+    assert twins.keys() == {f"skal.strategies.{name}" for name in classes}
+    for name in classes:
+        assert getattr(strategies, twins[f"skal.strategies.{name}"]).strategy_class is getattr(strategies, name)
 
 
 @pytest.mark.parametrize("module", IN_PART)
 def test_the_reference_lists_what_users_need_of_a_room(module):
-    reference = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
-    listed = set(re.findall(rf"^   {re.escape(module)}\.(\w+)$", reference, re.MULTILINE))
+    listed = set(in_reference(module))
     assert listed >= IN_PART[module]
     assert listed <= set(importlib.import_module(module).__all__)
+
+
+SMALL_SITE = """
+Title
+=====
+
+.. autosummary::
+   :toctree: generated/
+
+   ~skal.strategies.MarginSampling
+
+`MarginSampling` and `skal.pool.PoolView.nothing`, an inline :math:`p_1 \\ge p_2`, and
+
+.. math::
+
+   a &= b \\\\
+   c &= \\arg\\max_i d_i
+
+   e = f
+
+and :math:`\\nocommand`.
+
+.. raw:: html
+
+   <script src="https://example.org/a.js"></script>
+   <img srcset="https://example.org/a.png 1x, data:image/png;base64,AAAA 2x" alt="">
+   <a href="https://example.org">a</a> <a href="nowhere.html">b</a> <a href="#nobody">c</a> <a href="#title">d</a>
+"""
+
+
+def test_a_small_site_needs_no_network_has_twins_and_tells_what_is_broken(conf, tmp_path):
+    """The documentation's settings, without its gallery, on one page."""
+    source, built = tmp_path / "source", tmp_path / "built"
+    for folder in ("_extensions", "_static", "_templates"):
+        shutil.copytree(ROOT / "docs" / folder, source / folder)
+    shutil.copy(ROOT / "docs" / "conf.py", source)
+    examples = source / "generated" / "backreferences"  # which the gallery writes
+    examples.mkdir(parents=True)
+    for name in ("MarginSampling", "margin_sampling"):
+        (examples / f"skal.strategies.{name}.examples").touch()
+    (source / "index.rst").write_text(SMALL_SITE, encoding="utf-8")
+    extensions = ",".join(name for name in conf.extensions if not name.startswith("sphinx_gallery"))
+    command = [sys.executable, "-m", "sphinx", "--quiet", "--no-color", "-W", "--keep-going"]
+    command += ["-D", f"extensions={extensions}", source, built]
+    run = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    assert run.returncode == 1, run.stderr
+    told = [line for line in run.stderr.splitlines() if line]
+    for fault in [
+        "reference target not found: skal.pool.PoolView.nothing",
+        "\\nocommand",
+        "index.html: there is no file for 'nowhere.html'",
+        "index.html: there is no place for '#nobody'",
+        "index.html: 'https://example.org/a.js' is loaded from elsewhere",
+        "index.html: 'https://example.org/a.png' is loaded from elsewhere",
+    ]:
+        found = [line for line in told if fault in line]
+        assert len(found) == 1, f"{fault}: {run.stderr}"
+        told.remove(found[0])
+    assert not told, run.stderr
+    page = (built / "index.html").read_text(encoding="utf-8")
+    assert page.count("<math") == 3  # one inline, two of the block, none of what failed
+    # In the table and, of another room than the page's, in the text.
+    assert page.count('href="generated/skal.strategies.MarginSampling.html#skal.strategies.MarginSampling"') == 2
+    page = (built / "generated" / "skal.strategies.MarginSampling.html").read_text(encoding="utf-8")
+    assert 'id="skal.strategies.MarginSampling"' in page
+    assert 'id="skal.strategies.margin_sampling"' in page
+
+
+def test_pages_are_edited_only_where_the_project_has_an_address(conf):
+    assert conf.edit_page_template("[metadata]\nname = skal\n") is None
+    other = "[metadata]\nproject_urls =\n    Source = https://example.org/skal\n"
+    assert conf.edit_page_template(other) is None
+    github = "[metadata]\nproject_urls =\n    Documentation = https://a.b/?c=d\n    Source = https://github.com/a/b/\n"
+    assert conf.edit_page_template(github) == "https://github.com/a/b/edit/main/docs/{{ file_name }}"
+    gitlab = "[metadata]\nproject_urls =\n    Source = https://gitlab.com/a/b\n"
+    assert conf.edit_page_template(gitlab) == "https://gitlab.com/a/b/-/edit/main/docs/{{ file_name }}"
 
 
 def table(page):

@@ -37,8 +37,9 @@ _BLOCK_VALUES = 1 << 20
 _MISSING: dict[str, tuple[Any, Any]] = {
     **dict.fromkeys("biu", (np.float64, np.nan)),
     **dict.fromkeys("fc", (None, np.nan)),
-    "M": (None, np.datetime64("NaT")),
-    "m": (None, np.timedelta64("NaT")),
+    # With a unit, which an array keeps as its own.
+    "M": (None, np.datetime64("NaT", "s")),
+    "m": (None, np.timedelta64("NaT", "s")),
 }
 
 

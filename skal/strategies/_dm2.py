@@ -77,7 +77,7 @@ class DM2(ScoringStrategy):
         \\tilde x_i = \\lambda x_i + (1 - \\lambda) \\sum_{j \\in N_i} w_{ij} x_j, \\quad
         s_i = 1 - \\max_c p_c(\\tilde x_i)
 
-    with w_ij = 1 / |N_i|, or proportional to 1 / d(i, j) and of sum 1. `score_samples` returns s (eqs. 4-11). With
+    with equal w_ij, or proportional to 1 / d(i, j), of sum 1. `score_samples` returns s (eqs. 4-11). With
     "mixup", x_i is mixed with one x_j, j drawn from N_i by w, and a lambda of its own.
 
     Differences from the paper, which contradicts itself. Its eq. 7 and analysis use a fixed lambda and the mean of the
