@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 # The small arrays gain nothing from threads, which would only compete with the other test processes for the cores.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -10,3 +11,6 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 # A shell that starts the tests in its background has them ignore Ctrl-C, which some of them press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Real data, by a path that holds in any working directory.
+os.environ["SKAL_DATA"] = str(Path(os.environ.get("SKAL_DATA", Path(__file__).parents[2] / "shared" / "data")).resolve())
