@@ -13,4 +13,5 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Real data, by a path that holds in any working directory.
-os.environ["SKAL_DATA"] = str(Path(os.environ.get("SKAL_DATA", Path(__file__).parents[2] / "shared" / "data")).resolve())
+_data = os.environ.get("SKAL_DATA", Path(__file__).parents[2] / "shared" / "data")
+os.environ["SKAL_DATA"] = str(Path(_data).resolve())
