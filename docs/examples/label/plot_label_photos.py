@@ -79,10 +79,12 @@ show(second, "asked for next")
 session.label(second, [str(truth[place[one]]) for one in second])
 
 # %%
-# How many of the others does a model trained on these 24 get right?
+# How many of the others does a model trained on these 24 get right? And which ones does it get wrong?
 
 session.retrain()
 left = [place[one] for one in session.pool_ids_]
 predicted = learner.predict(ImageFiles([paths[i] for i in left], size=64))
 print(f"{len(session.labels_)} labels: {np.mean(predicted == truth[left]):.3f} of {len(left)} right")
 session.close()
+show(np.array(list(place))[left][predicted != truth[left]][:12], "still wrong")
+plt.show()
