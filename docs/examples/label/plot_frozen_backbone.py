@@ -52,8 +52,8 @@ X = ((images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]).transpose(0
 print(f"{len(y)} images, {len(set(y))} classes")
 
 # %%
-# With ``freeze="backbone"`` all but the last ``nn.Linear`` is frozen. The first query runs the backbone on every image of
-# the pool; the second finds its features in the cache.
+# With ``freeze="backbone"`` all but the last ``nn.Linear`` is frozen. The first query runs the backbone on every image
+# of the pool; the second finds its features in the cache.
 
 
 class FrozenSqueezeNet(nn.Module):
@@ -95,8 +95,8 @@ for ax, i, guess in zip(axes.flat, pool[idx], learner.predict(chosen)):
 _ = fig.suptitle("asked for next (vermilion: the network is wrong)")
 
 # %%
-# The features once more, as a table of 512 numbers a photograph, for a comparison of many runs: a logistic regression on
-# them is what the head is, and its fits take milliseconds. Where an interval holds zero, ten runs do not decide.
+# The features once more, as a table of 512 numbers a photograph, for a comparison of many runs: a logistic regression
+# on them is what the head is, and its fits take milliseconds. Where an interval holds zero, ten runs do not decide.
 
 features = learner.estimator.embed(X)
 found = compare(

@@ -2,8 +2,8 @@
 A round trip through Label Studio
 =================================
 
-Tasks are written for Label Studio, people answer there, and its export is read back. Some tasks are skipped, and on some
-two people disagree: what is counted, and what is asked again?
+Tasks are written for Label Studio, people answer there, and its export is read back. Some tasks are skipped, and on
+some two people disagree: what is counted, and what is asked again?
 """
 
 # %%
@@ -41,8 +41,8 @@ session = LabelingSession(
 batch = session.query(12)
 
 # %%
-# One file for Label Studio's import. Each task carries its id, what the model thinks, and a score by which the tasks are
-# to be ordered, ascending: the most informative comes first.
+# One file for Label Studio's import. Each task carries its id, what the model thinks, and a score by which the tasks
+# are to be ordered, ascending: the most informative comes first.
 
 rows = images[[place[name] for name in batch]] / 16
 write_tasks(
@@ -57,8 +57,8 @@ tasks = json.loads((work / "tasks.json").read_text())
 print(json.dumps(tasks[0], indent=1))
 
 # %%
-# The export, simulated: Ann answers all but one, which she cancels; Bob looks at every third and takes the first two of these for a seven.
-# In Label Studio it is "Export", "JSON".
+# The export, simulated: Ann answers all but one, which she cancels; Bob looks at every third and takes the first two of
+# these for a seven. In Label Studio it is "Export", "JSON".
 
 
 def answer(person, label):

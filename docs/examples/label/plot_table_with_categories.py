@@ -2,8 +2,8 @@
 A table with categories: a pipeline on a data frame
 ===================================================
 
-Columns of texts and numbers, missing values among them, go as they are into a scikit-learn pipeline; the learner takes and
-returns rows of the frame. Few rows are of the class that matters: how many of them does each strategy find?
+Columns of texts and numbers, missing values among them, go as they are into a scikit-learn pipeline; the learner takes
+and returns rows of the frame. Few rows are of the class that matters: how many of them does each strategy find?
 """
 
 # %%
@@ -54,11 +54,11 @@ model = make_pipeline(
 start = np.concatenate([np.flatnonzero(y == label)[:10] for label in ("fine", "repair")])
 learner = ActiveLearner(model, MarginSampling(random_state=0), frame.iloc[start], y[start])
 idx, rows = learner.query(frame.drop(index=start), n_instances=5)
-rows
+rows.head()
 
 # %%
-# What does asking buy? Eight seeds, from 20 random rows to 100, measured by the balanced accuracy, the mean of the shares
-# of both classes that are found, on rows of a test set. The verdict is that of a paired test, about this table.
+# What does asking buy? Eight seeds, from 20 random rows to 100, measured by the balanced accuracy, the mean of the
+# shares of both classes that are found, on rows of a test set. The verdict is that of a paired test, about this table.
 
 found = compare(
     {"margin": MarginSampling()},
@@ -78,8 +78,8 @@ print(
 )
 
 # %%
-# On the right, what was asked for: nearly half of the rows of margin sampling need a repair, of those at random one in ten,
-# and it meets the rare make and the rare oil about twice as often.
+# On the right, what was asked for: nearly half of the rows of margin sampling need a repair, of those at random one in
+# ten, and it meets the rare make and the rare oil about twice as often.
 
 queried = found.queried
 rare = {

@@ -2,8 +2,8 @@
 Texts by TF-IDF
 ===============
 
-Is a sentence of a manual about a parameter, an attribute, or what a function returns? The words are counted once, for all
-texts and without labels; the pool is a sparse matrix. The third class is rare, and random sampling hardly meets it.
+Is a sentence of a manual about a parameter, an attribute, or what a function returns? The words are counted once, for
+all texts and without labels; the pool is a sparse matrix. The third class is rare, and random sampling hardly meets it.
 """
 
 # %%
@@ -58,8 +58,8 @@ for i, proba in zip(rest[idx], learner.predict_proba(X[rest[idx]])):
     print(f"{learner.classes_[one]} or {learner.classes_[other]}? {texts[i][:90]}")
 
 # %%
-# Does asking pay here? Least confidence and random sampling, six seeds, by the balanced accuracy on texts of a test set:
-# the mean of the shares of each class that are recognised.
+# Does asking pay here? Least confidence and random sampling, six seeds, by the balanced accuracy on texts of a test
+# set: the mean of the shares of each class that are recognised.
 
 found = compare(
     {"least confidence": LeastConfidence()},

@@ -7,8 +7,8 @@ What is better, what is worse, and what have so few runs not decided?
 """
 
 # %%
-# `compare` adds random sampling, which the others are measured against. ``aa=True`` runs a second random sampling, too, of
-# which a sound comparison says "undecided", and the model of all labels, the ceiling.
+# `compare` adds random sampling, which the others are measured against. ``aa=True`` runs a second random sampling, too,
+# of which a sound comparison says "undecided", and the model of all labels, the ceiling.
 
 import tempfile
 from pathlib import Path
@@ -51,10 +51,10 @@ print(f"{report.name}: {report.stat().st_size / 1024:.0f} KiB\n")
 print("\n".join(found.to_markdown().splitlines()[:12]))
 
 # %%
-# The report's pictures, drawn into axes of one's own. Right is what decides: the difference to random sampling of the same
-# seed, of which two bands that overlap on the left tell little. `DECERN` is better here, and entropy sampling is worse. The
-# interval of `CoreSet` lies above zero, and yet it is undecided: an interval stands for one strategy alone, the verdict
-# for four, one of which may well look good by luck.
+# The report's pictures, drawn into axes of one's own. Right is what decides: the difference to random sampling of the
+# same seed, of which two bands that overlap on the left tell little. `DECERN` is better here, and entropy sampling is
+# worse. The interval of `CoreSet` lies above zero, and yet it is undecided: an interval stands for one strategy alone,
+# the verdict for four, one of which may well look good by luck.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained", width_ratios=(1.3, 1))
 found.displays.curves.plot(ax=left)

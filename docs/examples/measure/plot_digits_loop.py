@@ -8,8 +8,8 @@ drawn.
 """
 
 # %%
-# ``DeepClassifier`` makes the torch module a scikit-learn classifier. With ``classes=`` it has an output
-# for every digit from the start, even where the first labels miss some.
+# ``DeepClassifier`` makes the torch module a scikit-learn classifier. With ``classes=`` it has an output for every
+# digit from the start, even where the first labels miss some.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -76,9 +76,9 @@ print("DECERN less random sampling, per seed:", difference.round(3))
 print(f"mean {difference.mean():.3f}")
 
 # %%
-# Thin lines are single runs, thick ones their means. Runs of one strategy differ by as much as the
-# strategies do: compare pairs of runs with the same seed, never one run with another. The command ``skal compare`` does all of this for
-# all strategies, with intervals.
+# Thin lines are single runs, thick ones their means. Runs of one strategy differ by as much as the strategies do:
+# compare pairs of runs with the same seed, never one run with another. The command ``skal compare`` does all of this
+# for all strategies, with intervals.
 
 fig, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
 for (name, accuracies), color, marker in zip(curves.items(), ["0.35", "#0072B2"], ["s", "o"]):

@@ -2,13 +2,13 @@
 A grid search over strategies
 =============================
 
-`ActiveLearningClassifier` is the whole loop as one scikit-learn estimator, so that ``GridSearchCV`` chooses a strategy, its
-parameters and the model's together. All candidates spend the same number of labels.
+`ActiveLearningClassifier` is the whole loop as one scikit-learn estimator, so that ``GridSearchCV`` chooses a strategy,
+its parameters and the model's together. All candidates spend the same number of labels.
 """
 
 # %%
-# Each fit hides the labels of its training fold, and reveals 65 of them: 20 to begin with, then three queries of 15. The
-# folds are five splits at random, the same ones for all candidates.
+# Each fit hides the labels of its training fold, and reveals 65 of them: 20 to begin with, then three queries of 15.
+# The folds are five splits at random, the same ones for all candidates.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,9 +42,9 @@ search = GridSearchCV(loop, grid, cv=folds, refit=False).fit(X, y)
 print("best mean:", search.best_params_, f"{search.best_score_:.3f}")
 
 # %%
-# Candidates by mean accuracy, and the difference of each to random sampling with the same ``C``, fold by fold. The best of
-# twelve means is best by luck, too, so look at the points: that they lie above zero is plain, which ``xi`` is the better one
-# is not.
+# Candidates by mean accuracy, and the difference of each to random sampling with the same ``C``, fold by fold. The best
+# of twelve means is best by luck, too, so look at the points: that they lie above zero is plain, which ``xi`` is the
+# better one is not.
 
 shape = len(strengths), len(strategies)
 scores = np.array([search.cv_results_[f"split{fold}_test_score"] for fold in range(5)])
@@ -77,5 +77,5 @@ right.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# The search has read every label of its training folds: it tells of a strategy for data like these, and nothing of labels
-# saved on these.
+# The search has read every label of its training folds: it tells of a strategy for data like these, and nothing of
+# labels saved on these.

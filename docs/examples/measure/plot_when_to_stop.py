@@ -7,8 +7,8 @@ accuracy does that cost, and how often is it too much?
 """
 
 # %%
-# `compare_stopping` runs margin sampling to its end, for five seeds. A stop that loses more than 0.02 of the accuracy at
-# the end is a false one: with test sets of 500 digits, a smaller difference would be noise.
+# `compare_stopping` runs margin sampling to its end, for five seeds. A stop that loses more than 0.02 of the accuracy
+# at the end is a false one: with test sets of 500 digits, a smaller difference would be noise.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
@@ -32,9 +32,9 @@ by_criterion = stops.groupby("criterion", sort=False)
 print(by_criterion[["stopped", "labels_saved", "score_lost", "false_stop"]].mean().round(3).to_string())
 
 # %%
-# `compare` with the same seeds and sizes runs the same runs, and has their curves: thin lines. A mark is a stop. Whoever
-# stops earlier saves more and loses more: stable predictions stop first, in one of five runs too early. Five runs on one
-# data set say little of how often that happens on another: measure on data like yours.
+# `compare` with the same seeds and sizes runs the same runs, and has their curves: thin lines. A mark is a stop.
+# Whoever stops earlier saves more and loses more: stable predictions stop first, in one of five runs too early. Five
+# runs on one data set say little of how often that happens on another: measure on data like yours.
 
 curves = compare({"margin": MarginSampling()}, model, X, y, **sizes).results
 margin, random = (curves[curves["strategy"] == name] for name in ("margin", "RandomSampling"))

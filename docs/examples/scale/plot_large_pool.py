@@ -2,8 +2,8 @@
 A large pool: two stages
 ========================
 
-`BADGE` compares samples with each other, and takes the longer the more there are. `Prefilter` gives it only the candidates
-of a strategy that looks at one sample at a time. What does that save, and what does it cost?
+`BADGE` compares samples with each other, and takes the longer the more there are. `Prefilter` gives it only the
+candidates of a strategy that looks at one sample at a time. What does that save, and what does it cost?
 """
 
 # %%
@@ -39,8 +39,8 @@ pool = np.load(path, mmap_mode="r")
 print(f"{len(pool)} rows, {path.stat().st_size / 2**20:.0f} MiB")
 
 # %%
-# The time of one query of 100, from a model with 50 labels: the better of two turns on the machine that built this page.
-# Their proportions are what counts.
+# The time of one query of 100, from a model with 50 labels: the better of two turns on the machine that built this
+# page. Their proportions are what counts.
 
 
 def seconds(strategy):
@@ -59,8 +59,9 @@ margin_alone, badge_alone = seconds(MarginSampling(random_state=0)), seconds(BAD
 
 # %%
 # What becomes of the accuracy? Paired runs with five seeds, three queries of 25 each. So few decide large differences
-# alone: margin sampling and `BADGE` of 500 candidates are better than random sampling; of 10,000 candidates it is undecided,
-# and nothing here tells the three apart. With 500 candidates a query takes hardly longer than margin sampling.
+# alone: margin sampling and `BADGE` of 500 candidates are better than random sampling; of 10,000 candidates it is
+# undecided, and nothing here tells the three apart. With 500 candidates a query takes hardly longer than margin
+# sampling.
 
 found = compare(
     {

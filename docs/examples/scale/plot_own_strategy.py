@@ -2,19 +2,21 @@
 A strategy of your own
 ======================
 
-An uncertain sample that is like no other says little about others. A strategy that weighs uncertainty by density is a class
-of a few lines. It is tested on numbers, checked against the rules, drawn, and compared with what it should improve on.
+An uncertain sample that is like no other says little about others. A strategy that weighs uncertainty by density is a
+class of a few lines. It is tested on numbers, checked against the rules, drawn, and compared with what it should
+improve on.
 """
 
 # %%
-# The score of a sample is one less the confidence, times its density to the power of ``power``. The density is the inverse
-# of the distance to the k-th neighbour in the pool, one for the densest sample:
+# The score of a sample is one less the confidence, times its density to the power of ``power``. The density is the
+# inverse of the distance to the k-th neighbour in the pool, one for the densest sample:
 #
 # .. math:: s_i = (1 - \max_c p_{ic}) \left(\frac{\min_j d_j}{d_i}\right)^{\mathrm{power}}
 #
 # A class names its parameters and their ranges, what it needs of a model, and the score. The rest is done around it.
 
 from numbers import Integral, Real
+from typing import ClassVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,7 +43,7 @@ class DenseUncertainty(ScoringStrategy):
         Breaks ties.
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar = {
         "power": [Interval(Real, 0, None, closed="left")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
@@ -105,9 +107,9 @@ for ax, (name, strategy) in zip(axes, strategies.items()):
 _ = axes[0].legend(loc="lower left")
 
 # %%
-# Does the density pay on such samples? Ten seeds, each compared with least confidence of the same seed, since that is what
-# the new strategy should improve on. Random sampling is worse than it here. Whether the density helps is undecided: that is
-# an answer, too, and `Comparison.runs_needed` tells how many runs would give another.
+# Does the density pay on such samples? Ten seeds, each compared with least confidence of the same seed, since that is
+# what the new strategy should improve on. Random sampling is worse than it here. Whether the density helps is
+# undecided: that is an answer, too, and `Comparison.runs_needed` tells how many runs would give another.
 
 found = compare(
     {"least confidence": LeastConfidence(), "density-weighted": DenseUncertainty()},
