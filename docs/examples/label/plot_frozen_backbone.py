@@ -96,7 +96,7 @@ _ = fig.suptitle("asked for next (vermilion: the network is wrong)")
 
 # %%
 # The features once more, as a table of 512 numbers a photograph, for a comparison of many runs: a logistic regression
-# on them is what the head is, and its fits take milliseconds. Where an interval holds zero, ten runs do not decide.
+# on them is what the head is, and its fits take milliseconds. Where an interval holds zero, six runs do not decide.
 
 features = learner.estimator.embed(X)
 found = compare(
@@ -106,8 +106,8 @@ found = compare(
     y,
     n_initial=10,
     n_instances=10,
-    n_queries=4,
-    seeds=10,
+    n_queries=3,
+    seeds=6,
 )
 for name, row in found.summary().drop("RandomSampling").iterrows():
     print(
