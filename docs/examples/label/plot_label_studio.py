@@ -57,8 +57,8 @@ tasks = json.loads((work / "tasks.json").read_text())
 print(json.dumps(tasks[0], indent=1))
 
 # %%
-# The export, simulated: Ann answers all but one, which she cancels; Bob looks at every third and takes the first two of
-# these for a seven. In Label Studio it is "Export", "JSON".
+# The export, simulated: one person answers all but one, and cancels that; another looks at every third, and takes the
+# first two of these for a seven. In Label Studio it is "Export", "JSON".
 
 
 def answer(person, label):
@@ -68,11 +68,11 @@ def answer(person, label):
 
 for i, task in enumerate(tasks):
     label = truth[task["data"]["skal_id"]]
-    task["annotations"] = [answer("ann", label)]
+    task["annotations"] = [answer("first", label)]
     if i == 4:
-        task["annotations"] = [{**answer("ann", label), "result": [], "was_cancelled": True}]
+        task["annotations"] = [{**answer("first", label), "result": [], "was_cancelled": True}]
     elif i % 3 == 0:
-        task["annotations"].append(answer("bob", label if i > 3 else "seven"))
+        task["annotations"].append(answer("second", label if i > 3 else "seven"))
 (work / "export.json").write_text(json.dumps(tasks))
 
 with warnings.catch_warnings(record=True) as caught:
