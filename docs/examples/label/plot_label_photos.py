@@ -58,11 +58,11 @@ session = LabelingSession(
 place = {one: i for i, one in enumerate(session.pool_ids_)}
 
 
-def show(batch, title):
+def show(batch, title, guesses=None):
     fig, axes = plt.subplots(2, 6, figsize=(9, 3.6), layout="constrained")
-    for ax, one in zip(axes.flat, batch):
+    for i, (ax, one) in enumerate(zip(axes.flat, batch)):
         ax.imshow(Image.open(paths[place[one]]))
-        ax.set_title(truth[place[one]], fontsize=8)
+        ax.set_title(truth[place[one]] + ("" if guesses is None else f", not {guesses[i]}"), fontsize=8)
         ax.axis("off")
     fig.suptitle(title)
 
@@ -79,10 +79,14 @@ show(second, "asked for next")
 session.label(second, [str(truth[place[one]]) for one in second])
 
 # %%
-# How many of the others does a model trained on these 24 get right?
+# How many of the others does a model trained on these 24 get right? And which ones does it get wrong?
 
 session.retrain()
 left = [place[one] for one in session.pool_ids_]
 predicted = learner.predict(ImageFiles([paths[i] for i in left], size=64))
 print(f"{len(session.labels_)} labels: {np.mean(predicted == truth[left]):.3f} of {len(left)} right")
+wrong = np.flatnonzero(predicted != truth[left])
+wrong = np.random.default_rng(0).permutation(wrong)[:12]
+show([session.pool_ids_[i] for i in wrong], "what it gets wrong, some of it at random", predicted[wrong])
 session.close()
+plt.show()

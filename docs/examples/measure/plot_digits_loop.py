@@ -8,8 +8,8 @@ drawn.
 """
 
 # %%
-# ``DeepClassifier`` makes the torch module a scikit-learn classifier. With ``classes=`` it has an output
-# for every digit from the start, even where the first labels miss some.
+# ``DeepClassifier`` makes the torch module a scikit-learn classifier. With ``classes=`` it has an output for every
+# digit from the start, even where the first labels miss some.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -68,8 +68,17 @@ curves = {
 }
 
 # %%
-# Thin lines are single runs, thick ones their means. Runs of one strategy differ by as much as the
-# strategies do: compare pairs of runs with the same seed, never one run with another.
+# The paired difference of the area under the curve (the mean accuracy over the labels spent), seed by seed:
+
+areas = {name: np.array([area_under_learning_curve(n_labels, run) for run in runs]) for name, runs in curves.items()}
+difference = areas["DECERN"] - areas["random sampling"]
+print("DECERN less random sampling, per seed:", difference.round(3))
+print(f"mean {difference.mean():.3f}")
+
+# %%
+# Thin lines are single runs, thick ones their means. Runs of one strategy differ by as much as the strategies do:
+# compare pairs of runs with the same seed, never one run with another. The command ``skal compare`` does all of this
+# for all strategies, with intervals.
 
 fig, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
 for (name, accuracies), color, marker in zip(curves.items(), ["0.35", "#0072B2"], ["s", "o"]):
@@ -85,14 +94,3 @@ ax.set(
 ax.grid(alpha=0.3)
 ax.legend(loc="lower right", frameon=False)
 plt.show()
-
-# %%
-# The paired difference of the area under the curve (the mean accuracy over the labels spent), seed by seed:
-
-areas = {name: np.array([area_under_learning_curve(n_labels, run) for run in runs]) for name, runs in curves.items()}
-difference = areas["DECERN"] - areas["random sampling"]
-print("DECERN less random sampling, per seed:", difference.round(3))
-print(f"mean {difference.mean():.3f}")
-
-# %%
-# The command ``skal compare`` does this for all strategies, with intervals.
