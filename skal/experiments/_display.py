@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,7 +89,7 @@ class LearningCurvesDisplay:
         self.reference = reference
 
     def plot(self, *, ax: Any = None) -> LearningCurvesDisplay:
-        """Draw into `ax`, or into a figure of its own. Needs matplotlib."""
+        """Draw into `ax`, or into a new figure of pyplot's. Needs matplotlib."""
         self.ax_ = _axes() if ax is None else ax
         self.figure_ = self.ax_.figure
         names = list(self.results["strategy"].unique())
@@ -117,7 +119,7 @@ class DifferencesDisplay:
         self.reference = reference
 
     def plot(self, *, ax: Any = None) -> DifferencesDisplay:
-        """Draw into `ax`, or into a figure of its own. Needs matplotlib."""
+        """Draw into `ax`, or into a new figure of pyplot's. Needs matplotlib."""
         self.ax_ = _axes() if ax is None else ax
         self.figure_ = self.ax_.figure
         names = list(self.summary.index)
@@ -174,18 +176,28 @@ def plot_ranks(ranks: pd.Series, groups: list[list[str]], n_sets: int, path: str
     return path
 
 
-def _figure(figsize: tuple[float, float]) -> Any:
+@contextmanager
+def _needs_matplotlib() -> Iterator[None]:
     try:
-        from matplotlib.figure import Figure
+        yield
     except ImportError as error:
         raise ImportError(
             'The plot needs matplotlib, which is not installed. Install it with: pip install "skal[plot]"'
         ) from error
+
+
+def _figure(figsize: tuple[float, float]) -> Any:
+    """A figure for a file, which pyplot does not show."""
+    with _needs_matplotlib():
+        from matplotlib.figure import Figure
     return Figure(figsize=figsize, dpi=150, layout="constrained")
 
 
 def _axes() -> Any:
-    return _figure(figsize=(7, 5)).subplots()
+    """Axes of a new figure of pyplot's, which a notebook shows."""
+    with _needs_matplotlib():
+        from matplotlib import pyplot
+    return pyplot.subplots(figsize=(7, 5), layout="constrained")[1]
 
 
 def _styles(names: list[str], reference: str) -> dict[str, dict[str, Any]]:

@@ -96,6 +96,16 @@ class TestPlot:
         differences = found.displays.differences.plot()
         assert len(differences.ax_.texts) == 3 and differences.figure_ is not ax.figure
 
+    def test_a_display_of_its_own_is_one_that_pyplot_shows(self, tmp_path):
+        pyplot = pytest.importorskip("matplotlib.pyplot")
+        before, found = pyplot.get_fignums(), made_up()
+        shown = [found.displays.curves.plot().figure_.number, found.displays.differences.plot().figure_.number]
+        assert pyplot.get_fignums() == before + shown
+        found.plot(tmp_path / "file.png")
+        assert pyplot.get_fignums() == before + shown
+        for number in shown:
+            pyplot.close(number)
+
     def test_random_alone_and_one_seed(self, tmp_path):
         pytest.importorskip("matplotlib")
         one = made_up(n_seeds=1)
@@ -113,3 +123,5 @@ class TestPlot:
         monkeypatch.setattr(builtins, "__import__", no_matplotlib)
         with pytest.raises(ImportError, match=r'pip install "skal\[plot\]"'):
             made_up().plot(tmp_path / "curves.png")
+        with pytest.raises(ImportError, match=r'pip install "skal\[plot\]"'):
+            made_up().displays.curves.plot()
