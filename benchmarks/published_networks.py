@@ -15,9 +15,9 @@ when it is read to the letter; its curve is compared at equal numbers of labels.
 bal: 10 % and then six times 5 % (FashionMNIST), 10 % and four times 10 % (CIFAR-10), rotation networks of 12 epochs;
 the samplers of the paper's section 5.4, the orders of 5.2 and 5.3, the labels of the rotation task of 5.1.
 
---full takes the paper's sizes, all of the training images, ResNet18 and 200 epochs, which needs a GPU; the rotation networks
-stay small. Each run is a line of a file in --work, and is not run again; --page writes figures and tables from the runs
-that are there.
+--full takes the paper's sizes, all of the training images, ResNet18 and 200 epochs, which needs a GPU; the rotation
+networks stay small. Each run is a line of a file in --work, and is not run again; --page writes figures and tables from
+the runs that are there.
 """
 
 import argparse

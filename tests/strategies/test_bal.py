@@ -847,7 +847,7 @@ def test_no_number_of_rounds(strategy, cold, blobs):
         ({"order": "up"}, "'order' parameter of BAL must be a str among"),
         ({"order_by": "margin"}, "'order_by' parameter of BAL must be a str among"),
         ({"sampler": "margin"}, "'sampler' parameter of BAL must be a str among"),
-        ({"order_by": "loss"}, r'BAL\(order_by="loss"\) needs .*RotationPretext\(target="rotation"\). Got None instead.'),
+        ({"order_by": "loss"}, r'BAL\(order_by="loss"\) needs .*\(target="rotation"\). Got None instead.'),
         ({"order_by": "loss", "pretext": FunctionTransformer()}, "with score_samples, .* Got FunctionTransformer"),
         ({"normalize_logits": 3}, "'normalize_logits' parameter of BAL must be"),
         ({"pretext": 3}, "'pretext' parameter of BAL must be an object implementing 'fit' and 'transform'"),
