@@ -113,8 +113,8 @@ class BAL(SubPoolMixin, QueryStrategy):
     eq. 9 says.
 
     Time: once, the pretext, k-means and O(n n_clusters d); in each query one forward pass, O(n n_classes + n log n)
-    and a hash of each sample; the "kmeans" sampler, k-means of the sub-pool besides. Memory: once, a copy of the features and that of k-means; then about 200 bytes for each
-    sample.
+    and a hash of each sample; the "kmeans" sampler, k-means of the sub-pool besides. Memory: once, a copy of the
+    features and that of k-means; then about 200 bytes for each sample.
 
     References
     ----------
