@@ -15,8 +15,9 @@ when it is read to the letter; its curve is compared at equal numbers of labels.
 bal: 10 % and then six times 5 % (FashionMNIST), 10 % and four times 10 % (CIFAR-10), rotation networks of 12 epochs;
 the samplers of the paper's section 5.4, the orders of 5.2 and 5.3, the labels of the rotation task of 5.1.
 
---full takes the paper's sizes, all of the training images, ResNet18 and 200 epochs, which needs a GPU. Each run is a
-line of a file in --work, and is not run again; --page writes figures and tables from the runs that are there.
+--full takes the paper's sizes, all of the training images, ResNet18 and 200 epochs, which needs a GPU; the rotation
+networks stay small. Each run is a line of a file in --work, and is not run again; --page writes figures and tables from
+the runs that are there.
 """
 
 import argparse
@@ -58,9 +59,9 @@ N_POOL, EPOCHS, ROTATION_EPOCHS = 10_000, 20, 12
 class ConvNet(nn.Module):
     """Convolutions of twice as many channels each, and a hidden layer, whose activations are the embeddings."""
 
-    def __init__(self, n_classes=10, in_channels=1, width=8, n_hidden=64):
+    def __init__(self, n_classes=10, in_channels=1, width=8, n_hidden=64, size=None):
         super().__init__()
-        layers, size = [], 32 if in_channels == 3 else 28
+        layers, size = [], size or (32 if in_channels == 3 else 28)
         while size > 7:
             layers += [nn.Conv2d(in_channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)]
             in_channels, width, size = width, 2 * width, size // 2
@@ -90,10 +91,10 @@ def dm2_settings():
 
 def pretext(seed, options, target="rotation"):
     """The rotation network of a seed, trained once."""
-    file = options.work / f"pretext_{options.dataset}_{target}_{seed}.joblib"
+    file = options.work / f"pretext_{options.dataset}_{target}_{seed}{'_full' if options.full else ''}.joblib"
     if not file.exists():
         X = options.images[pool_rows(seed, options)]
-        module = functools.partial(ConvNet, in_channels=X.shape[1], width=16)
+        module = functools.partial(ConvNet, in_channels=X.shape[1], width=16, size=X.shape[-1])
         fitted = RotationPretext(
             module, target=target, max_epochs=ROTATION_EPOCHS, lr=0.05, lr_steps=(8, 11), batch_size=64,
             device=options.device, random_state=seed,
@@ -199,7 +200,8 @@ def page(method, data, runs, options):
     by = {name: {run["seed"]: run for run in runs if run["strategy"] == name} for name in STRATEGIES[method]}
     low = max(run["n_labels"][0] for run in runs)
     high = min(run["n_labels"][-1] for run in runs)
-    record = {"method": method, "data": data, "pool": options.pool, "full": options.full, "strategies": {}}
+    pool = "all" if options.full else N_POOL
+    record = {"method": method, "data": data, "pool": pool, "full": options.full, "strategies": {}}
     rows = []
     for name, own in by.items():
         if not own:

@@ -99,6 +99,8 @@ class RotationPretext(TransformerMixin, BaseEstimator):
     losses_ : list of float
         Mean training loss of each epoch; log 4 = 1.386 is guessing, of "image" the logarithm of the number of images.
     image_shape_ : tuple (c, h, w)
+    target_ : str
+        `target`, as it was in `fit`.
 
     Raises
     ------
@@ -113,9 +115,9 @@ class RotationPretext(TransformerMixin, BaseEstimator):
     .. math:: L = \\tfrac14 \\sum_{k=0}^{3} CE(f_s(t(x, 90k)), k)
 
     or, with ``target="image"``, the number of the image in the place of k. `transform` gives what enters the last layer
-    for the image as it is, `score_samples` gives -L. Numbers are not
-    scaled: bring images to [0, 1] or standardise them first. Optimizer: SGD. The defaults are those of BAL's table I;
-    there is no augmentation but the rotation. NumPy's and torch's global generators stay as they were.
+    for the image as it is, `score_samples` gives -L of eq. 1. Numbers are not scaled: bring images to [0, 1] or
+    standardise them first. Optimizer: SGD. The defaults are those of BAL's table I; there is no augmentation but the
+    rotation. NumPy's and torch's global generators stay as they were.
 
     A fit is `max_epochs` passes over 4 n images. To pay for it once, cache it:
     ``make_pipeline(RotationPretext(random_state=0), "passthrough", memory="cache")`` or ``joblib.Memory``. Pickle and
@@ -225,6 +227,7 @@ class RotationPretext(TransformerMixin, BaseEstimator):
             net.train_on(images)
             self.module_ = net.module_.cpu().eval()
             self.head_name_ = net.head_name_
+            self.target_ = self.target
             self.losses_ = [float(loss) for loss in net.history[:, "train_loss"]]
             self.image_shape_ = tuple(images.shape[1:])
         return self
@@ -258,7 +261,18 @@ class RotationPretext(TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (n,), float64
             At most 0; -log 4 is guessing.
+
+        Raises
+        ------
+        ValueError
+            Samples that are not images as in `fit`, or a network that was trained with another `target`.
         """
+        check_is_fitted(self, "module_")
+        if self.target_ != "rotation":
+            raise ValueError(
+                'score_samples of RotationPretext needs a network that was trained with target="rotation": fit it '
+                f"again. Got one of target={self.target_!r}."
+            )
         scores = []
         for module, block in self._batches(X):
             loss = F.cross_entropy(_logits(module, _rotated(block)), _rotations(block), reduction="none")

@@ -8,16 +8,17 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import is_regressor
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from ..base import HasMethods, Interval, QueryStrategy, StrOptions, make_query_function
 from ..pool import PoolView
 from ..rows import check_finite, flat_numeric
-from ..utils._arrays import entropy
+from ..utils._arrays import entropy, squares_dtype
 from ..utils._random import make_generator, sklearn_seed
 from ..utils._validation import shown
-from ._parts._clustering import nearest_squared_distances, nearest_to_centers
+from ._parts._clustering import nearest_of_clusters, nearest_to_centers
 from ._parts._sub_pools import (
     SubPoolMixin,
     cluster_distance_difference,
@@ -56,7 +57,8 @@ class BAL(SubPoolMixin, QueryStrategy):
         `skal.meta.ActiveLearningClassifier` and `skal.experiments.compare` set.
     normalize_logits : bool, default=False
         Whether confidence is the largest softmax of the logits divided by their Euclidean norm, as in the authors'
-        code, instead of the largest probability. The ranking differs. Needs a model with logits.
+        code, instead of the largest probability, and entropy that of this softmax. The ranking differs. Needs a model
+        with logits. Of no effect for the other samplers.
     indexing : {"paper", "repository"}, default="paper"
         Places of the sub-pools; see `sub_pool_bounds`.
     order_by : {"cdd", "distance", "loss"}, default="cdd"
@@ -77,7 +79,8 @@ class BAL(SubPoolMixin, QueryStrategy):
     ------
     ValueError
         No `n_rounds` from anywhere, more clusters than samples, features that are not finite numbers, no
-        `n_clusters` before there is a model, or ``order_by="loss"`` without a pretext that has `score_samples`.
+        `n_clusters` before there is a model that knows classes, or ``order_by="loss"`` without a pretext that has
+        `score_samples`.
 
     Notes
     -----
@@ -98,11 +101,11 @@ class BAL(SubPoolMixin, QueryStrategy):
     The order belongs to a run and is kept in `PoolView.memory`: the pool may shrink and be reordered, since samples are
     found again by their content (those that are alike share a place). It is made anew when the pool holds a sample that
     was not there when it was made, when a learner's round 0 brings other data, and when `pretext`, `n_clusters`,
-    `order_by` or `random_state` have changed. The learner holds that memory: a pickle of the learner keeps the order,
-    its `clone` and `fit` drop it, the strategy itself has none, and a bare classifier has nowhere to keep one (a
-    warning says so). A strategy that first meets a run after its round 0 takes the learner's `round` for the round of
-    the schedule.
-    Learners that do not count rounds, such as modAL's own, are followed by the sizes of pool and labelled data.
+    `order_by` or `random_state` have changed, after which the schedule goes on where it was. The learner holds that
+    memory: a pickle of the learner keeps the order, its `clone` and `fit` drop it, the strategy itself has none, and a
+    bare classifier has nowhere to keep one (a warning says so). A strategy that first meets a run after its round 0
+    takes the learner's `round` for the round of the schedule. Learners that do not count rounds, such as modAL's own,
+    are followed by the sizes of pool and labelled data.
 
     Differences from the paper, besides what `indexing` and `normalize_logits` offer: features are those of the image
     as it is (the authors' code embeds a randomly rotated copy); short sub-pools are filled (the code returns fewer);
@@ -110,8 +113,8 @@ class BAL(SubPoolMixin, QueryStrategy):
     eq. 9 says.
 
     Time: once, the pretext, k-means and O(n n_clusters d); in each query one forward pass, O(n n_classes + n log n)
-    and a hash of each sample. Memory: once, a copy of the features and that of k-means; then about 200 bytes for each
-    sample.
+    and a hash of each sample; the "kmeans" sampler, k-means of the sub-pool besides. Memory: once, a copy of the
+    features and that of k-means; then about 200 bytes for each sample.
 
     References
     ----------
@@ -203,13 +206,13 @@ class BAL(SubPoolMixin, QueryStrategy):
         chosen = highest_of_stretch(scores, places, start, stop, n_instances)
         return chosen, scores[chosen]
 
-    def _order_values(self, X: Any, pool: PoolView, n_classes: int | None) -> NDArray[np.float64]:
+    def _order_values(self, X: Any, pool: PoolView) -> NDArray[np.float64]:
         seed = sklearn_seed(make_generator(self.random_state))
         if self.order_by == "loss":
             if not hasattr(self.pretext, "score_samples"):
                 raise ValueError(
-                    'BAL(order_by="loss") needs a pretext with score_samples, such as skal.nets.RotationPretext. '
-                    f"Got {shown(self.pretext)} instead."
+                    'BAL(order_by="loss") needs a pretext with score_samples, such as '
+                    f'skal.nets.RotationPretext(target="rotation"). Got {shown(self.pretext)} instead.'
                 )
             return pretext_likelihood(self.pretext, X, seed, "BAL")
         if self.pretext is not None:
@@ -221,9 +224,16 @@ class BAL(SubPoolMixin, QueryStrategy):
                 f"Got samples of type {type(X).__name__}."
             )
         check_finite(features, "The features of BAL")
-        centers = self._centers(features, self._count_clusters(pool, n_classes), seed)
+        kmeans = self._clusters(features, self._count_clusters(pool), seed)
         if self.order_by == "distance":
-            return np.sqrt(nearest_squared_distances(features, centers))
+            # From the differences themselves: features far from the origin lose nothing.
+            with np.errstate(over="ignore"):
+                distances = nearest_of_clusters(features, kmeans.labels_, kmeans.cluster_centers_.astype(np.float64))[1]
+            if not np.isfinite(distances).all():
+                raise ValueError("The features of BAL must have finite squares, too. Got values beyond 1e150.")
+            return distances
+        # Fewer distinct samples than clusters repeat a centre, which would put its own samples on a border.
+        centers = np.unique(kmeans.cluster_centers_, axis=0)
         if len(centers) < 2:
             warnings.warn(
                 "All samples have the same features, so BAL's order says nothing: it is that of the pool.",
@@ -233,7 +243,7 @@ class BAL(SubPoolMixin, QueryStrategy):
             return np.zeros(len(features))
         return cluster_distance_difference(features, centers)
 
-    def _centers(self, features: NDArray, n_clusters: int, seed: int) -> NDArray:
+    def _clusters(self, features: NDArray, n_clusters: int, seed: int) -> KMeans:
         if n_clusters > len(features):
             raise ValueError(
                 f"n_clusters of BAL must be at most the number of samples, pool and labelled data together, "
@@ -241,16 +251,18 @@ class BAL(SubPoolMixin, QueryStrategy):
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            kmeans = KMeans(n_clusters, n_init="auto", random_state=seed).fit(features)
-        # Fewer distinct samples than clusters repeat a centre, which would put its own samples on a border.
-        return np.unique(kmeans.cluster_centers_, axis=0)
+            # In float64 where float32 does not hold the squares.
+            X = features.astype(squares_dtype(features), copy=False)
+            return KMeans(n_clusters, n_init="auto", random_state=seed).fit(X)
 
-    def _count_clusters(self, pool: PoolView, n_classes: int | None) -> int:
+    def _count_clusters(self, pool: PoolView) -> int:
         if self.n_clusters is not None:
             return int(self.n_clusters)
-        if n_classes is not None:
-            return max(2, n_classes)
-        classes = getattr(pool.model.estimator, "classes", None)
+        estimator = pool.model.estimator
+        # The labels of a regressor are no classes. What has no tags is not asked for them.
+        if not pool.is_cold and not (hasattr(estimator, "__sklearn_tags__") and is_regressor(estimator)):
+            return max(2, len(pool.classes))
+        classes = getattr(estimator, "classes", None)
         if classes is None:
             raise ValueError(
                 "BAL needs n_clusters while there is no model that knows the number of classes: pass "

@@ -82,7 +82,7 @@ class PT4AL(SubPoolMixin, QueryStrategy):
         "normalize_logits": ["boolean"],
         "random_state": ["random_state"],
     }
-    _order_params = ("pretext",)
+    _order_params = ("pretext", "random_state")
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class PT4AL(SubPoolMixin, QueryStrategy):
         n_candidates = max(int((places < stop).sum()), n_instances)
         return in_order[np.arange(n_instances) * n_candidates // n_instances]
 
-    def _order_values(self, X: Any, pool: PoolView, n_classes: int | None) -> NDArray[np.float64]:
+    def _order_values(self, X: Any, pool: PoolView) -> NDArray[np.float64]:
         return pretext_likelihood(self.pretext, X, sklearn_seed(make_generator(self.random_state)), "PT4AL")
 
 

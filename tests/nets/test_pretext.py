@@ -132,6 +132,15 @@ def test_learns_to_tell_the_images_apart():
         PT4AL(pretext=pretext, n_rounds=2).select(None, DIGITS[:40], 3)
 
 
+def test_a_network_that_tells_images_apart_scores_no_rotations():
+    """Neither does one whose `target` was changed after it was trained."""
+    pretext = make(target="image", max_epochs=1).fit(DIGITS[:20])
+    pretext.set_params(target="rotation")
+    with pytest.raises(ValueError, match="trained with target=\"rotation\": fit it again. Got one of target='image'."):
+        pretext.score_samples(DIGITS[:3])
+    assert pretext.fit(DIGITS[:20]).score_samples(DIGITS[:3]).shape == (3,)
+
+
 def fitted_width(pretext):
     return pretext.module_.get_submodule(pretext.head_name_).in_features
 

@@ -18,7 +18,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -217,7 +217,7 @@ def test_whole_pass_vector(monkeypatch):
     order = [3, 7, 0, 9, 1, 5, 8, 2, 6, 4]
     confidence = [0.9, 0.3, 0.6, 0.8, 0.7, 0.5, 0.95, 0.4, 0.55, 0.85]
     X = np.column_stack([np.argsort(order), confidence])
-    monkeypatch.setattr(BAL, "_order_values", lambda self, X, pool, n_classes: X[:, 0])
+    monkeypatch.setattr(BAL, "_order_values", lambda self, X, pool: X[:, 0])
     learner = ActiveLearner(Known(), BAL(beta=1.5, n_rounds=5))
     items, picks = np.arange(10), []
     for _ in range(5):
@@ -333,6 +333,29 @@ def test_other_orders(order, blobs):
     assert order_of(BAL(**params), X)[0].tolist() == sorted(range(len(X)), key=lambda i: sign * cdd[i])
 
 
+@pytest.mark.parametrize("order_by", ["cdd", "distance"])
+def test_orders_far_from_the_origin_and_of_large_numbers_in_float32(order_by, blobs):
+    """The squares lose nothing: neither digits, far away, nor the numbers themselves, beyond float32's range."""
+    X, _ = blobs
+    strategy = BAL(order_by=order_by, n_clusters=4, random_state=7)
+    picked, scores = order_of(strategy, X)
+    far = order_of(strategy, X + 1e7)
+    assert far[0].tolist() == picked.tolist()
+    np.testing.assert_allclose(far[1], scores, atol=1e-7)
+    scale = 2.0**80
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        large = order_of(strategy, (X * scale).astype(np.float32))
+    np.testing.assert_allclose(large[1] / scale, scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("order_by", ["cdd", "distance"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of scikit-learn's k-means
+def test_features_whose_squares_no_double_holds(order_by, blobs):
+    with pytest.raises(ValueError, match="finite.*squares, too. Got .*values beyond 1e150"):
+        order_of(BAL(order_by=order_by, n_clusters=4), np.sign(blobs[0]) * 1e200)
+
+
 def test_an_order_by_loss_needs_no_clusters_and_equals_pt4al(blobs):
     X, y = blobs
     start = X[:12], y[:12]
@@ -416,6 +439,34 @@ def test_a_sampler_asks_only_for_what_it_reads(params, requires, blobs):
     if not requires:
         learner = ActiveLearner(SVC(), BAL(n_clusters=3, n_rounds=4, **params), X[:9], y[:9])
         assert len(learner.query(X[9:], n_instances=5)[0]) == 5
+
+
+class WideOutput(LogisticRegression):
+    """One column more than classes."""
+
+    def predict_proba(self, X):
+        return np.column_stack([0.9 * super().predict_proba(X), np.full(len(X), 0.1)])
+
+
+def test_classes_are_asked_for_only_where_they_are_the_number_of_clusters(blobs):
+    X, y = blobs
+    labels = np.array(list("abcd"))[y]
+    for sampler in ("confidence", "entropy"):
+        strategy = BAL(n_clusters=4, n_rounds=4, sampler=sampler, random_state=0)
+        learners = [ActiveLearner(model, strategy, X[:20], labels[:20]) for model in (WideOutput(), logistic())]
+        assert [len(learner.query(X[20:], n_instances=5)[0]) for learner in learners] == [5, 5]
+    bare = LinearRegression().fit(X[:20], X[:20, 0])
+    with pytest.warns(UserWarning, match="a bare classifier has nowhere"):
+        assert len(BAL(n_clusters=4, n_rounds=4, sampler="random").select(bare, X[20:], 5)[0]) == 5
+
+
+@pytest.mark.parametrize("sampler", ["kmeans", "random"])
+def test_the_labels_of_a_regressor_are_not_counted_as_classes(sampler, blobs):
+    X, _ = blobs
+    learner = ActiveLearner(LinearRegression(), BAL(n_rounds=4, sampler=sampler), X[:20], X[:20, 0])
+    with pytest.raises(ValueError, match="BAL needs n_clusters while there is no model that knows"):
+        learner.query(X[20:])
+    assert len(learner.query(X[20:], n_instances=5, n_clusters=3)[0]) == 5
 
 
 def test_cold_start_takes_the_hardest_and_scores_them(blobs):
@@ -534,6 +585,42 @@ def test_sizes_tell_the_round_of_a_learner_that_does_not_count(kind, blobs, fits
         items = np.delete(items, query_idx)
     assert picks == expected
     assert fits() == 1
+
+
+@pytest.mark.parametrize("counts_rounds", [True, False])
+@pytest.mark.parametrize("rounds", [(2,), (2, 3, 4), (1, 4)])
+def test_the_schedule_goes_on_in_another_order(rounds, counts_rounds, blobs, monkeypatch):
+    """Whether the order is changed for one query or from then on."""
+    X, y = blobs
+    cycles = []
+
+    def bounds(self, cycle, n_samples, n_rounds):
+        cycles.append(cycle)
+        return 0, n_samples
+
+    monkeypatch.setattr(BAL, "_bounds", bounds)
+    kind = ActiveLearner if counts_rounds else ModALActiveLearner
+    # modAL's own fit and teach do not run on every scikit-learn.
+    model = logistic().fit(X[:10], y[:10])
+    learner, pool = kind(model, X_training=X[:10], y_training=y[:10]), np.arange(10, 120)
+    strategy = BAL(n_clusters=4, n_rounds=9, random_state=0)
+    if counts_rounds:
+        learner.query_strategy = strategy
+    for i in range(5):
+        overrides = {"order_by": "distance"} if i in rounds else {}
+        if counts_rounds:
+            query_idx, queried = learner.query(X[pool], n_instances=4, **overrides)
+            learner.teach(queried, y[pool[query_idx]])
+        else:
+            query_idx = strategy.select(learner, X[pool], 4, **overrides)[0]
+            learner.X_training = np.vstack([learner.X_training, X[pool[query_idx]]])
+            learner.y_training = np.concatenate([learner.y_training, y[pool[query_idx]]])
+        pool = np.delete(pool, query_idx)
+    assert cycles == [1, 2, 3, 4, 5]
+    if not counts_rounds:
+        # Other samples are another run.
+        strategy.select(learner, X[:50] + 1, 4)
+        assert cycles[-1] == 1
 
 
 def test_a_bare_classifier_remembers_nothing_and_is_told_once(blobs, fits):
@@ -760,7 +847,7 @@ def test_no_number_of_rounds(strategy, cold, blobs):
         ({"order": "up"}, "'order' parameter of BAL must be a str among"),
         ({"order_by": "margin"}, "'order_by' parameter of BAL must be a str among"),
         ({"sampler": "margin"}, "'sampler' parameter of BAL must be a str among"),
-        ({"order_by": "loss"}, r'BAL\(order_by="loss"\) needs a pretext with score_samples, .* Got None instead.'),
+        ({"order_by": "loss"}, r'BAL\(order_by="loss"\) needs .*\(target="rotation"\). Got None instead.'),
         ({"order_by": "loss", "pretext": FunctionTransformer()}, "with score_samples, .* Got FunctionTransformer"),
         ({"normalize_logits": 3}, "'normalize_logits' parameter of BAL must be"),
         ({"pretext": 3}, "'pretext' parameter of BAL must be an object implementing 'fit' and 'transform'"),

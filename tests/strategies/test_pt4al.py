@@ -43,6 +43,14 @@ def logistic():
     return LogisticRegression(max_iter=500)
 
 
+def test_another_seed_is_another_order(blobs, fits):
+    X, y = blobs
+    learner = ActiveLearner(logistic(), PT4AL(pretext=Counting(), n_rounds=4, random_state=0), X[:10], y[:10])
+    for seed, n_fits in ((0, 1), (1, 2), (0, 2)):
+        learner.query(X[10:], n_instances=5, random_state=seed)
+        assert fits() == n_fits
+
+
 def slow_pick(places, left, confidence, start, stop, k):
     """Least confident of the sub-pool; where it runs short, then the nearest outside it."""
     inside = [i for i in left if start <= places[i] < stop]

@@ -264,8 +264,8 @@ class SubPoolMixin:
     def _descending(self) -> bool:
         return getattr(self, "order", "ascending") == "descending"
 
-    def _order_values(self, X: Any, pool: Any, n_classes: int | None) -> NDArray:
-        """Values (n,) of all samples `X`; the order is ascending. `n_classes` is None while there is no model."""
+    def _order_values(self, X: Any, pool: Any) -> NDArray:
+        """Values (n,) of all samples `X`, by which the order is ascending."""
         raise NotImplementedError
 
     def _bounds(self, cycle: int, n_samples: int, n_rounds: int) -> tuple[int, int]:
@@ -286,7 +286,7 @@ class SubPoolMixin:
 
     def _query(self, pool: Any, n_instances: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         n_rounds = self._planned_rounds(pool)
-        run, places, cycle = self._find_run(pool, len(pool.classes))
+        run, places, cycle = self._find_run(pool)
         n_samples = len(run.values)
         # After the schedule every sample that is left may be taken.
         start, stop = self._bounds(cycle, n_samples, n_rounds) if cycle < n_rounds else (0, n_samples)
@@ -294,7 +294,7 @@ class SubPoolMixin:
 
     def _cold_start(self, pool: Any, n_instances: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         n_rounds = self._planned_rounds(pool)
-        run, places, _ = self._find_run(pool, None)
+        run, places, _ = self._find_run(pool)
         chosen = self._first(places, self._bounds(0, len(run.values), n_rounds)[1], n_instances)
         if self._descending:
             return chosen, run.values[len(run.values) - 1 - places[chosen]]
@@ -317,7 +317,7 @@ class SubPoolMixin:
             return softmax(l2_normalize(np.asarray(pool.logits, dtype=np.float64)), axis=1)
         return np.asarray(pool.proba, dtype=np.float64)
 
-    def _find_run(self, pool: Any, n_classes: int | None) -> tuple[_Run, NDArray[np.int64], int]:
+    def _find_run(self, pool: Any) -> tuple[_Run, NDArray[np.int64], int]:
         """The run that these samples belong to, begun if there is none, the pool's places in its order, the cycle."""
         owner, whole = type(self).__name__, pool.whole
         # The order is that of the whole pool, also where a part of it is to choose from.
@@ -335,28 +335,23 @@ class SubPoolMixin:
         }
 
         def begin() -> _Run:
-            values = self._order_values(_all_samples(whole), whole, n_classes)
+            values = self._order_values(_all_samples(whole), whole)
             return _Run(all_keys(), np.asarray(values, dtype=np.float64), whole)
 
         # Later on the labelled data may hold samples of other origin, adversarial copies for example.
         begins = all_keys() if pool.counts_rounds and pool.round == 0 else None
         run = pool.memory.recall(owner, settings, begin, serves=lambda known: known.serves(keys, begins))
-        sizes = self._sizes(whole, run)
+        # The schedule goes on when the samples are ordered in another way: it is that of the first order of them.
+        first, sizes = pool.memory.recall(f"sizes of {owner}", {}, lambda: (run, ()))
+        if first is not run and not first.serves(keys, begins):
+            first, sizes = run, ()
+        size = (whole.n_labeled, len(whole))
+        sizes = sizes if size in sizes else (*sizes, size)
+        pool.memory.keep(f"sizes of {owner}", {}, (first, sizes))
         keys = keys if pool is whole else row_keys(pool.X)
         places = np.fromiter(map(run.places.__getitem__, keys), dtype=np.int64, count=len(keys))
         places = len(run.values) - 1 - places if self._descending else places
-        return run, places, run.cycle(whole, sizes)
-
-    def _sizes(self, pool: Any, run: _Run) -> tuple[tuple[int, int], ...]:
-        """Sizes of labelled data and pool in the queries of a run, this one's among them."""
-        owner, size = f"sizes of {type(self).__name__}", (pool.n_labeled, len(pool))
-        of, sizes = pool.memory.recall(owner, {}, lambda: (run, (size,)))
-        if of is not run:
-            sizes = (size,)
-        elif size not in sizes:
-            sizes = (*sizes, size)
-        pool.memory.keep(owner, {}, (run, sizes))
-        return sizes
+        return run, places, first.cycle(whole, sizes)
 
 
 # Bare classifiers whose user knows.
