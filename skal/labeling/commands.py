@@ -277,7 +277,7 @@ def _teach(args: argparse.Namespace) -> int:
     project = Project(args.project)
     if not args.file.is_file():
         raise ValueError(f"There is no file '{args.file}'.")
-    answers = answers_in(str(args.file), args.by)
+    answers = answers_in(str(args.file), args.by, project.settings.classes)
     source = load_source(project)
     with project.journal(source) as journal:
         _warn_of_changes(source, journal.settings)
