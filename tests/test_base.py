@@ -119,7 +119,7 @@ def test_an_override_holds_for_one_call():
 @pytest.mark.parametrize(
     "strategy",
     [
-        TypiClust(), CoreSet(), ProbCover(), MaxHerding(), UncertaintyHerding(), BAL(n_rounds=5),
+        TypiClust(), CoreSet(), ProbCover(), MaxHerding(), UncertaintyHerding(), BAL(n_rounds=5, n_clusters=3),
         Prefilter(TypiClust(), n_candidates=9), Partitioned(TypiClust(), n_parts=2),
     ],
     ids=lambda each: each.__name__,
