@@ -55,12 +55,11 @@ def checked_classes(classes: Any, learner: ActiveLearner) -> list[Any] | None:
         known = listed_classes(learner.classes)
         if names is None:
             return known
-        check_labels(names, known, _WHOSE)
-        lacking = [each for each in known if (kind_of_label(each), each) not in _keys(names)]
+        check_labels(names, known, f"{_WHOSE}, beside the learner's list,")
+        lacking = sorted(_keys(known) - _keys(names))
         if lacking:
             raise ValueError(
-                f"{_WHOSE} must list the same as the learner's classes, where these are given. {lacking[0]!r} is "
-                f"the learner's alone."
+                f"{_WHOSE}, beside the learner's list, must be the same. {lacking[0][1]!r} is the learner's alone."
             )
     return names
 

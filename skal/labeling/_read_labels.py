@@ -55,8 +55,8 @@ def read_labels(
     dict of id to label
         In the order of the file, without what nobody has answered. A task that was skipped or cancelled has `SKIPPED`.
         Without `classes`, what is written as a number is one, and "True" is a bool, whatever the format; behind an
-        apostrophe it is a text. For a detector a label is a
-        dict of pixel `boxes` (x1, y1, x2, y2) and their `labels`; a tag of CVAT is the label of the whole image.
+        apostrophe it is a text. For a detector a label is a dict of pixel `boxes` (x1, y1, x2, y2) and their `labels`;
+        a tag of CVAT is the label of the whole image.
 
     Raises
     ------
