@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 
-from .exceptions import ColdStartWarning, SkalError
+from .exceptions import ColdStartWarning, ModelNotFittedError, PoolCapabilityError, SkalError
 from .pool import PoolView, view_pool
 from .rows import gather
 from .utils._arrays import top_k
@@ -227,9 +227,16 @@ class QueryStrategy(BaseEstimator, ABC):
     def _check_pool(self, pool: PoolView) -> None:
         if len(pool) == 0:
             raise ValueError("The pool must hold at least one sample. Got an empty pool.")
-        pool.check_fitted()
-        # Before the transformers of a pipeline are run.
-        self._require(pool)
+        try:
+            pool.check_fitted()
+            # Before the transformers of a pipeline are run.
+            self._require(pool)
+        except (ModelNotFittedError, PoolCapabilityError) as error:
+            wants_labels = pool.classifier is None or getattr(error, "member", "labeled") == "labeled"
+            if self.begins and pool.n_labeled == 0 and wants_labels:
+                start = f"ActiveLearner(..., cold_start={self.__name__}(...))"
+                error.args = (f"{error} Before there are labels, {start} chooses by it.",)
+            raise
         self._check_rows(pool)
 
     def _check_rows(self, pool: PoolView) -> None:

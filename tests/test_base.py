@@ -5,9 +5,24 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from skal.base import QueryStrategy
-from skal.exceptions import SkalError
+from skal.exceptions import ModelNotFittedError, PoolCapabilityError, SkalError
 from skal.learners import ActiveLearner
-from skal.strategies import MarginSampling, RandomSampling
+from skal.strategies import (
+    BADGE,
+    BAL,
+    ActiveFT,
+    CoreGCN,
+    CoreSet,
+    KMeansSampling,
+    MarginSampling,
+    MaxHerding,
+    Partitioned,
+    Prefilter,
+    ProbCover,
+    RandomSampling,
+    TypiClust,
+    UncertaintyHerding,
+)
 
 X = np.random.default_rng(0).standard_normal((40, 3))
 Y = np.arange(40) % 2
@@ -96,3 +111,59 @@ def test_an_override_holds_for_one_call():
     assert strategy.random_state == 0
     twin = MarginSampling(random_state=1).with_params({"random_state": 2})
     assert twin.random_state == 2
+
+
+# -- before there are labels -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        TypiClust(), CoreSet(), ProbCover(), MaxHerding(), UncertaintyHerding(), BAL(n_rounds=5, n_clusters=3),
+        Prefilter(TypiClust(), n_candidates=9), Partitioned(TypiClust(), n_parts=2),
+    ],
+    ids=lambda each: each.__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("classifier", [None, LogisticRegression()], ids=["none", "unfitted"])
+def test_what_can_begin_says_how(strategy, classifier):
+    error = PoolCapabilityError if classifier is None else ModelNotFittedError
+    with pytest.raises(error, match="^(?!.*NoneType)") as caught:
+        strategy.select(classifier, X, 3)
+    name = strategy.__name__
+    said = f". Before there are labels, ActiveLearner(..., cold_start={name}(...)) chooses by it."
+    assert str(caught.value).endswith(said) and str(caught.value).count("cold_start") == 1
+    # Which is true.
+    idx, _ = ActiveLearner(LogisticRegression(), cold_start=strategy).query(X, n_instances=3)
+    assert len(idx) == 3
+
+
+def test_what_begins_without_labels_names_the_start_beside_the_data_that_lacks():
+    with pytest.raises(
+        PoolCapabilityError, match=r"X_training= and y_training=\. Before .*cold_start=CoreSet"
+    ) as caught:
+        CoreSet().select(LogisticRegression().fit(X, Y), X, 3)
+    assert caught.value.member == "labeled"
+
+
+@pytest.mark.parametrize("classifier", [None, LogisticRegression()])
+@pytest.mark.parametrize("strategy", [MarginSampling(), BADGE(), CoreGCN()], ids=lambda each: each.__name__)
+def test_what_cannot_begin_names_no_start(strategy, classifier):
+    with pytest.raises(SkalError, match="^(?!.*cold_start)(?!.*NoneType)"):
+        strategy.select(classifier, X, 3)
+
+
+def test_no_start_is_named_where_labels_are_there_or_the_model_is_at_fault():
+    class NoProba:
+        def fit(self, X, y):
+            return self
+
+        def predict(self, X):
+            return np.zeros(len(X))
+
+    with pytest.raises(
+        PoolCapabilityError, match="class probabilities, which NoProba does not supply. Use a .*_proba.$"
+    ):
+        UncertaintyHerding().select(NoProba(), X, 3)
+    with pytest.raises(ModelNotFittedError, match="before a query.$"):
+        KMeansSampling().select(LogisticRegression(), X, 3, X_training=X[:4], y_training=Y[:4])
+    assert len(ActiveFT().select(None, X, 3)[0]) == 3  # needs neither labels nor a model

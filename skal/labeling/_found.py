@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..utils._validation import shown
 from ._answers import Id, as_value
-from ._cells import value_of
+from ._cells import Read
 
 __all__ = ["SKIPPED", "Answer", "Box", "Found", "one_of", "some", "value_of_boxes"]
 
@@ -74,11 +74,11 @@ def value_of_boxes(boxes: Sequence[Box], one: Id, name: str, classify: bool) -> 
         raise ValueError(f"The boxes of {one!r} in '{name}' cannot be used. {error}") from None
 
 
-def one_of(chosen: Sequence[Any], one: Id, name: str) -> Any:
+def one_of(chosen: Sequence[Any], one: Id, name: str, read: Read) -> Any:
     """The only choice."""
     if len(chosen) > 1:
         raise ValueError(f"The answer to {one!r} in '{name}' must be one choice. Got {shown(list(chosen))} instead.")
-    return value_of(chosen[0]) if isinstance(chosen[0], str) else as_value(chosen[0])
+    return read(chosen[0])
 
 
 def some(ids: Sequence[Id]) -> str:

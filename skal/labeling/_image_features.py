@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from ..utils._files import write_atomically
+from ._project import located
 from ._sources import Images
 
 __all__ = ["ImageDescriptor", "check_backbone", "image_features"]
@@ -95,7 +96,10 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
     @classmethod
     def of(cls, backbone: dict[str, Any], folder: Path) -> ImageDescriptor:
         """That of the project in `folder`."""
-        return cls({**backbone, "weights": _weights(backbone, folder)} if backbone else {})
+        if not backbone:
+            return cls({})
+        file = (folder / backbone["weights"]).resolve()
+        return cls({**backbone, "weights": str(file) if file.is_file() else backbone["weights"]})
 
     def fit(self, X: Any, y: Any = None) -> ImageDescriptor:
         return self
@@ -140,9 +144,10 @@ def _made_network(backbone: dict[str, Any], folder: Path, images: NDArray[np.flo
     """The network, of which the head, which nobody uses, is trained on two images."""
     from ..nets import DeepClassifier
 
+    file = located(backbone["weights"], folder)
     net = DeepClassifier(
         backbone["name"],
-        weights=_weights(backbone, folder),
+        weights=str(file) if file.is_file() else backbone["weights"],
         freeze="backbone",
         feature_cache=None,
         max_epochs=1,
@@ -150,11 +155,6 @@ def _made_network(backbone: dict[str, Any], folder: Path, images: NDArray[np.flo
         random_state=0,
     )
     return net.fit(np.stack([images[0], images[-1]]), [0, 1])
-
-
-def _weights(backbone: dict[str, Any], folder: Path) -> str:
-    path = (folder / backbone["weights"]).resolve()
-    return str(path) if path.is_file() else backbone["weights"]
 
 
 def _read(paths: list[Path], size: int) -> NDArray[np.float32]:

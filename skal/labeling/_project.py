@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import tomllib
 import uuid
 from dataclasses import dataclass, field, fields
@@ -18,7 +19,7 @@ from ._journal import LabelJournal
 if TYPE_CHECKING:
     from ._sources import Source
 
-__all__ = ["KINDS", "Project", "Settings", "open_batches"]
+__all__ = ["KINDS", "Project", "Settings", "located", "open_batches"]
 
 KINDS = ("images", "table", "text")
 
@@ -155,7 +156,8 @@ class Project:
 
     @property
     def data(self) -> Path:
-        return self.folder / self.settings.data
+        """Where the data is, by the name that it has in the current folder."""
+        return located(self.settings.data, self.folder)
 
     def batch_folder(self, number: int) -> Path:
         return self.folder / "batches" / f"{number:04d}"
@@ -193,6 +195,19 @@ class Project:
             journal.open(session=uuid.uuid4().hex, classes=classes, ids=ids, round=0, rows=source.witnesses())
         elif journal.settings.get("classes") != classes:
             journal.open(classes=classes)
+
+
+def located(name: str, folder: Path) -> Path:
+    """A path of the settings of a project, seen from the current folder, as people type it; in full where it is so."""
+    path, parts = folder / name, Path(name)
+    if parts.is_absolute() or ".." not in parts.parts:
+        return path
+    try:
+        # Where the project's folder is a link, what is above it is above the folder that it leads to.
+        short = Path(os.path.relpath(os.path.join(os.path.realpath(folder), name)))
+    except ValueError:  # on another drive
+        return path
+    return path if path.exists() and not (short.exists() and short.samefile(path)) else short
 
 
 def open_batches(journal: LabelJournal) -> dict[int, list[Id]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._cells import value_of
+from ._cells import Read
 from ._found import Answer, Box, Found, some, value_of_boxes
 
 __all__ = ["from_coco"]
 
 
-def from_coco(content: Any, name: str, classify: bool) -> Found:
+def from_coco(content: Any, name: str, classify: bool, read: Read) -> Found:
     """The boxes of each image that has any; it does not tell who has drawn them."""
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise ValueError(f"'{name}' is no COCO, which has images, annotations and categories.")
@@ -36,7 +36,7 @@ def from_coco(content: Any, name: str, classify: bool) -> Found:
                 unknown = annotation.get("category_id")
                 raise ValueError(f"A box of {one!r} in '{name}' is of the category {unknown!r}, which is not listed.")
             x, y, width, height = annotation["bbox"]
-            label = value_of(str(names[annotation["category_id"]]))
+            label = read(str(names[annotation["category_id"]]))
             is_rotated = bool((annotation.get("attributes") or {}).get("rotation"))
             boxes.append(Box([x, y, x + width, y + height], label, is_rotated))
         if boxes:

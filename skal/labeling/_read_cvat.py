@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
-from ._cells import value_of
+from ._cells import Read
 from ._found import Answer, Box, Found, some, value_of_boxes
 
 __all__ = ["from_cvat"]
 
 
-def from_cvat(text: str, name: str, classify: bool) -> Found:
+def from_cvat(text: str, name: str, classify: bool, read: Read) -> Found:
     """The tag, or the boxes, of each image; its name is its id. It does not tell who has answered."""
     root = _root_of(text, name)
     if root.tag != "annotations":
@@ -25,7 +25,7 @@ def from_cvat(text: str, name: str, classify: bool) -> Found:
         if not one:
             raise ValueError(f"Image {image.get('id')!r} of '{name}' has no name.")
         found.files.add(one)
-        value = _value_of(image, one, name, classify)
+        value = _value_of(image, one, name, classify, read)
         if value is None:
             found.without.append(one)
         else:
@@ -49,9 +49,9 @@ def _root_of(text: str, name: str) -> ElementTree.Element:
         raise ValueError(f"'{name}' cannot be read as cvat: {why}.") from None
 
 
-def _value_of(image: ElementTree.Element, one: str, name: str, classify: bool) -> Any:
+def _value_of(image: ElementTree.Element, one: str, name: str, classify: bool, read: Read) -> Any:
     if classify:  # whatever the shape
-        return value_of_boxes([Box([], value_of(part.attrib["label"])) for part in image], one, name, classify)
+        return value_of_boxes([Box([], read(part.attrib["label"])) for part in image], one, name, classify)
     kinds = dict.fromkeys(part.tag for part in image)
     other = [kind for kind in kinds if kind not in ("tag", "box")]
     if other:
@@ -65,11 +65,11 @@ def _value_of(image: ElementTree.Element, one: str, name: str, classify: bool) -
         tags = list(dict.fromkeys(part.attrib["label"] for part in image))
         if len(tags) > 1:
             raise ValueError(f"The answer to {one!r} in '{name}' must be one tag. Got {', '.join(map(repr, tags))}.")
-        return value_of(tags[0])
+        return read(tags[0])
     boxes = [
         Box(
             [_number(part, edge, one, name) for edge in ("xtl", "ytl", "xbr", "ybr")],
-            value_of(part.attrib["label"]),
+            read(part.attrib["label"]),
             "rotation" in part.attrib and _number(part, "rotation", one, name) != 0,
         )
         for part in image

@@ -6,12 +6,13 @@ import json
 from typing import Any
 
 from ._answers import Id
+from ._cells import Read
 from ._found import SKIPPED, Answer, Box, Found, one_of, value_of_boxes
 
 __all__ = ["from_label_studio"]
 
 
-def from_label_studio(content: Any, name: str, classify: bool) -> Found:
+def from_label_studio(content: Any, name: str, classify: bool, read: Read) -> Found:
     """The annotations of all people; what they were asked to begin with (predictions) does not count."""
     if not isinstance(content, list) or not all(isinstance(task, dict) for task in content):
         raise ValueError(f"'{name}' is no export of Label Studio, which is a list of tasks.")
@@ -23,7 +24,7 @@ def from_label_studio(content: Any, name: str, classify: bool) -> Found:
             raise ValueError(f"Task {task.get('id', number)!r} of '{name}' has no skal_id in its data.")
         one = data["skal_id"]
         if "data" not in task:
-            value = _of_short_task(task, one, name, classify)
+            value = _of_short_task(task, one, name, classify, read)
             found.answers.append(Answer(one, value, _names_of(task.get("annotator")), _time_of(task)))
         for annotation in _annotations_of(task):
             about = _names_of(annotation.get("completed_by")), _time_of(annotation)
@@ -33,9 +34,9 @@ def from_label_studio(content: Any, name: str, classify: bool) -> Found:
             result = annotation.get("result") or []
             chosen = _chosen_for_all(result) if classify else []
             if has_boxes and not chosen:
-                value = _boxes_of(result, one, name, classify)
+                value = _boxes_of(result, one, name, classify, read)
             else:
-                value = _choice_of(chosen or result, one, name)
+                value = _choice_of(chosen or result, one, name, read)
             if value is not None:
                 found.answers.append(Answer(one, value, *about))
     return found
@@ -58,7 +59,7 @@ def _time_of(annotation: dict[str, Any]) -> str:
     return str(annotation.get("updated_at") or annotation.get("created_at") or "")
 
 
-def _of_short_task(task: dict[str, Any], one: Id, name: str, classify: bool) -> Any:
+def _of_short_task(task: dict[str, Any], one: Id, name: str, classify: bool, read: Read) -> Any:
     """The answer in a task of JSON-MIN, where it stands under the name of the control."""
     chosen = next((task[control] for control in ("label", "choice") if control in task), None)
     if not chosen:
@@ -67,8 +68,8 @@ def _of_short_task(task: dict[str, Any], one: Id, name: str, classify: bool) -> 
     chosen = chosen if isinstance(chosen, list) else [chosen]
     if any(isinstance(each, dict) for each in chosen):
         parts = [{**each, "type": "rectanglelabels", "value": each} for each in chosen]
-        return _boxes_of(parts, one, name, classify)
-    return one_of(chosen, one, name)
+        return _boxes_of(parts, one, name, classify, read)
+    return one_of(chosen, one, name, read)
 
 
 def _chosen_for_all(result: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -77,15 +78,15 @@ def _chosen_for_all(result: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [part for part in result if part.get("type") == "choices" and part.get("id") not in boxes]
 
 
-def _choice_of(result: list[dict[str, Any]], one: Id, name: str) -> Any:
+def _choice_of(result: list[dict[str, Any]], one: Id, name: str, read: Read) -> Any:
     chosen = [choice for part in result if part.get("type") == "choices" for choice in part["value"]["choices"]]
     if not chosen and result:
         kinds = ", ".join(sorted({str(part.get("type")) for part in result}))
         raise ValueError(f"The answer to {one!r} in '{name}' holds neither choices nor boxes, but {kinds}.")
-    return one_of(chosen, one, name) if chosen else None
+    return one_of(chosen, one, name, read) if chosen else None
 
 
-def _boxes_of(result: list[dict[str, Any]], one: Id, name: str, classify: bool) -> Any:
+def _boxes_of(result: list[dict[str, Any]], one: Id, name: str, classify: bool, read: Read) -> Any:
     """Boxes in percent of the image as boxes in pixels."""
     boxes = []
     for part in result:
@@ -99,5 +100,5 @@ def _boxes_of(result: list[dict[str, Any]], one: Id, name: str, classify: bool) 
             raise ValueError(f"A box of {one!r} in '{name}' lacks original_width and original_height of its image.")
         x, y = value["x"] * width / 100, value["y"] * height / 100
         edges = [x, y, x + value["width"] * width / 100, y + value["height"] * height / 100]
-        boxes.append(Box(edges, one_of(value["rectanglelabels"], one, name), bool(value.get("rotation"))))
+        boxes.append(Box(edges, one_of(value["rectanglelabels"], one, name, read), bool(value.get("rotation"))))
     return value_of_boxes(boxes, one, name, classify)

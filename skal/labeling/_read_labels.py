@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..utils._validation import kind_of, shown
-from ._answers import Id
-from ._cells import id_of, value_of
+from ._answers import Id, as_value
+from ._cells import Read, id_of, reader_of
 from ._found import SKIPPED, Answer, Found, some
 from ._read_coco import from_coco
 from ._read_cvat import from_cvat
@@ -24,7 +24,13 @@ from ._read_label_studio import from_label_studio
 __all__ = ["SKIPPED", "agreed", "found_in", "read_labels", "tells_who"]
 
 
-def read_labels(path: str | os.PathLike[str], *, format: str = "auto", by: str | int | None = None) -> dict[Id, Any]:
+def read_labels(
+    path: str | os.PathLike[str],
+    *,
+    format: str = "auto",
+    by: str | int | None = None,
+    classes: Sequence[Any] | None = None,
+) -> dict[Id, Any]:
     """Read what people have answered.
 
     Parameters
@@ -38,13 +44,19 @@ def read_labels(path: str | os.PathLike[str], *, format: str = "auto", by: str |
     by : str, int or None, default=None
         Whose answers: of an annotator of Label Studio, by number, e-mail address or name. None: those of all; where
         they differ, that of most.
+    classes : sequence of labels or None, default=None
+        All labels that there are, such as `LabelingSession.classes`. Files hold texts, so that "9" may be a number or
+        a text; with the classes an answer that stands for one of them is that one, as it is listed: by its text, as
+        `write_tasks` shows it, or where no text fits, by the same number or truth value, as spreadsheets change them
+        ("7.0" for 7 or "007", "TRUE" for "true"). What stands for none, or for several, is read as without.
 
     Returns
     -------
     dict of id to label
         In the order of the file, without what nobody has answered. A task that was skipped or cancelled has `SKIPPED`.
-        What is written as a number is one; behind an apostrophe in a CSV it is a text. For a detector a label is a
-        dict of pixel `boxes` (x1, y1, x2, y2) and their `labels`; a tag of CVAT is the label of the whole image.
+        Without `classes`, what is written as a number is one, and "True" is a bool, whatever the format; behind an
+        apostrophe it is a text. For a detector a label is a dict of pixel `boxes` (x1, y1, x2, y2) and their `labels`;
+        a tag of CVAT is the label of the whole image.
 
     Raises
     ------
@@ -52,7 +64,7 @@ def read_labels(path: str | os.PathLike[str], *, format: str = "auto", by: str |
         The file is of no such format, lacks the ids, or holds an answer that cannot be understood, such as several
         choices or tags for one sample, rotated boxes, or shapes that are no boxes. XML with a DOCTYPE, which could
         declare entities that grow without end, is not read. There is no answer by `by`, or the file does not tell who
-        has answered: only Label Studio does.
+        has answered: only Label Studio does. `classes` that list one twice, or none.
     TypeError
         `by` is neither a str nor an int.
     OSError
@@ -84,13 +96,17 @@ def read_labels(path: str | os.PathLike[str], *, format: str = "auto", by: str |
     ...     _ = file.write("skal_id,label,skip\\na.jpg,cat,\\n7,,x\\nb.jpg,,\\n")
     >>> read_labels(path)
     {'a.jpg': 'cat', 7: SKIPPED}
+    >>> with open(path, "w") as file:
+    ...     _ = file.write("skal_id,label\\na.jpg,9\\n")
+    >>> read_labels(path), read_labels(path, classes=["8", "9"])
+    ({'a.jpg': 9}, {'a.jpg': '9'})
     """
     if format != "auto" and format not in _FORMATS:
         known = ", ".join(map(repr, ["auto", *_FORMATS]))
         raise ValueError(f"format must be one of {known}. Got {shown(format)} instead.")
     if by is not None and (isinstance(by, bool) or not isinstance(by, (str, int))):
         raise TypeError(f"The 'by' parameter of read_labels must be a str, an int or None. Got {kind_of(by)} instead.")
-    found = found_in(path, format)
+    found = found_in(path, format, classes=None if classes is None else _listed(classes))
     name = os.fspath(path)
     if by is not None and not tells_who(found):
         raise ValueError(f"'{name}' does not tell who has answered, as Label Studio's exports do. Leave 'by' out.")
@@ -100,8 +116,23 @@ def read_labels(path: str | os.PathLike[str], *, format: str = "auto", by: str |
     return labels
 
 
-def found_in(path: str | os.PathLike[str], format: str = "auto", *, classify: bool = False) -> Found:
-    """All answers in a file; with `classify`, boxes stand for the one class of all boxes of their image."""
+def _listed(classes: Any) -> list[Any]:
+    from ..rows import check_classes  # what the commands do without
+
+    return [as_value(each) for each in check_classes(classes, "read_labels")]
+
+
+def found_in(
+    path: str | os.PathLike[str],
+    format: str = "auto",
+    *,
+    classify: bool = False,
+    classes: Sequence[Any] | None = None,
+) -> Found:
+    """All answers in a file, read as `classes` where there are some.
+
+    With `classify`, boxes stand for the one class of all boxes of their image.
+    """
     name = os.fspath(path)
     raw = Path(path).read_bytes()
     if raw.startswith(b"PK\x03\x04"):
@@ -114,7 +145,7 @@ def found_in(path: str | os.PathLike[str], format: str = "auto", *, classify: bo
     if needs != has:
         raise ValueError(f"'{name}' cannot be read as {kind}: it is {'no XML' if needs == 'XML' else has}.")
     try:
-        return _FORMATS[kind](text if content is None else content, name, classify)
+        return _FORMATS[kind](text if content is None else content, name, classify, reader_of(classes))
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"'{name}' cannot be read as {kind}: a part of it is not what it should be.") from error
 
@@ -205,7 +236,7 @@ def _moment(time: str) -> datetime:
 # -- CSV -----------------------------------------------------------------------------------------------------------
 
 
-def _from_csv(text: str, name: str, classify: bool) -> Found:
+def _from_csv(text: str, name: str, classify: bool, read: Read) -> Found:
     first = text.split("\n", 1)[0]
     # Spreadsheets of other countries separate otherwise.
     delimiter = max(",;\t", key=first.count)
@@ -228,11 +259,11 @@ def _from_csv(text: str, name: str, classify: bool) -> Found:
         elif skips:
             raise ValueError(f"Line {rows.line_num} of '{name}' has both a label, {label!r}, and a skip.")
         elif label:
-            found.answers.append(Answer(id_of(one), value_of(label)))
+            found.answers.append(Answer(id_of(one), read(label)))
     return found
 
 
-_FORMATS: dict[str, Callable[[Any, str, bool], Found]] = {
+_FORMATS: dict[str, Callable[[Any, str, bool, Read], Found]] = {
     "csv": _from_csv,
     "label-studio": from_label_studio,
     "coco": from_coco,

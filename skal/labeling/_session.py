@@ -15,9 +15,18 @@ from numpy.typing import NDArray
 
 from ..exceptions import JournalError
 from ..learners import ActiveLearner, check_cold_start
-from ..rows import check_classes, check_labels, lazy_rows, take_rows
+from ..rows import check_labels, lazy_rows, take_rows
 from ..utils._validation import check_n_instances, kind_of, shown
-from ._answers import Id, as_ids, as_value, as_values, pairs_of
+from ._answers import Id, as_ids, as_values, pairs_of, same_value
+from ._classes import (
+    check_among,
+    check_given,
+    checked_classes,
+    continued_classes,
+    kind_of_label,
+    labels_outside,
+    listed_classes,
+)
 from ._ids import Ids, changed_samples, witnesses
 from ._journal import LabelJournal
 from ._memory import keep_memory, kept_memory
@@ -41,7 +50,8 @@ class LabelingSession:
     ids : sequence of n different str or int, or None, default=None
         Names of the samples, such as file names. None: their positions, 0 to n - 1.
     classes : sequence of labels or None, default=None
-        All labels that there are. A label outside them is an error that names the nearest. None: those of the learner.
+        All labels that there are. A label outside them is an error that names the nearest. None: those of the learner,
+        which must be the same where both are given.
     cold_start : "random", strategy or None, default=None
         Chooses while nothing is labelled, or one class only; a strategy must need embeddings alone. None is the
         learner's own choice.
@@ -51,6 +61,8 @@ class LabelingSession:
     journal : LabelJournal
     learner : ActiveLearner
     classes : list or None
+        A copy. May be set, to add a class at any time, or to drop one that no sample has: the list is journalled, and
+        is then that of the learner, too, where that has one.
     labels_ : dict of id to label
         In the order of labelling.
     skipped_ : set of ids
@@ -69,8 +81,8 @@ class LabelingSession:
     TypeError
         `learner` is no `ActiveLearner`, an id neither str nor int, or `cold_start` no strategy.
     ValueError
-        `ids` of another number, or twice the same; `classes` that the learner does not know, or that lack a label that
-        it has.
+        `ids` of another number, or twice the same; `classes` that are not those of the learner, or that lack a label
+        that it has.
 
     Notes
     -----
@@ -122,7 +134,8 @@ class LabelingSession:
         known = Ids(ids, X)
         if cold_start is not None:
             check_cold_start(cold_start)
-        names = _checked_classes(classes, learner)
+        names = checked_classes(classes, learner)
+        _check_own(learner, names)
         if not isinstance(journal, LabelJournal) and os.path.isfile(journal) and os.path.getsize(journal) > 0:
             raise JournalError(
                 f"The journal '{journal}' exists already. LabelingSession.resume goes on with it; a new session needs "
@@ -156,6 +169,7 @@ class LabelingSession:
         X: Any,
         *,
         ids: Sequence[Id] | None = None,
+        classes: Sequence[Any] | None = None,
     ) -> Self:
         """Go on with a journal.
 
@@ -170,6 +184,9 @@ class LabelingSession:
             The same samples in the same order; more may stand behind them. With `ids`, in any order.
         ids : sequence of n different str or int, or None, default=None
             As at the beginning.
+        classes : sequence of labels or None, default=None
+            All classes of the journal and new ones, where some are to be added: the list is journalled, and the next
+            `resume` needs it no more. None: those of the learner, for which the same holds, else those of the journal.
 
         Returns
         -------
@@ -182,12 +199,14 @@ class LabelingSession:
         JournalLockedError
             Another session writes to it.
         TypeError, ValueError
-            As at the beginning; and the journal has ids that are not among `ids`.
+            As at the beginning; the journal has ids that are not among `ids`, classes or labels that are not among
+            those given.
 
         Warns
         -----
         UserWarning
-            Samples are not what they were; what strategies keep is missing; lines of the journal are damaged.
+            Samples are not what they were; what strategies keep is missing; lines of the journal are damaged, or it has
+            labels that are none of its classes, which then are classes, too.
         """
         _check_learner(learner)
         _check_journal(journal)
@@ -200,10 +219,13 @@ class LabelingSession:
                 raise JournalError(f"The journal '{opened.path}' holds nothing to resume. LabelingSession begins one.")
             _check_same(opened, X, known)
             noted = opened.settings
-            names = _checked_classes(noted.get("classes"), learner)
+            names = _continued(opened, checked_classes(classes, learner))
+            _check_own(learner, names)
             cold_start = noted.get("cold_start")
             is_kept = noted.get("memory", False) or cold_start not in (None, "random")
             memory, strategy = kept_memory(opened.path, noted.get("session"), expected=is_kept)
+            if names is not noted.get("classes"):
+                opened.open(classes=names)
             session._begin(learner, X, opened, known, names, cold_start if cold_start in (None, "random") else strategy)
             if memory is not None:
                 learner.memory = memory
@@ -220,17 +242,33 @@ class LabelingSession:
         cold_start: Any,
     ) -> None:
         self.learner, self.X, self.journal = learner, X, journal
-        self.classes, self.cold_start = classes, cold_start
+        self._classes, self.cold_start = classes, cold_start
         self._ids = ids
         # Whose labels the learner is given; by the path where the journal's first line is lost.
         self._source = str(journal.settings.get("session", journal.path.resolve()))
         self._first_round = journal.settings.get("round", learner.round)
-        self._kind = None if self.classes is not None else _kind_of(learner.y_training)
+        self._kind = None if classes is not None else _kind_of(learner.y_training)
         # What the learner has been trained on, in order; of a resumed one that is not known.
         self._taught: list[tuple[Id, Any]] | None = None if journal.labels() else []
         self._changes = 0
 
     # -- what is known -------------------------------------------------------------------------------------------
+
+    @property
+    def classes(self) -> list[Any] | None:
+        """All labels that there are; None where that was not said."""
+        return None if self._classes is None else list(self._classes)
+
+    @classes.setter
+    def classes(self, classes: Sequence[Any]) -> None:
+        names = listed_classes(classes)
+        check_given(self.journal.labels(), names)
+        _check_own(self.learner, names)
+        if not same_value(names, self._classes):
+            self.journal.open(classes=names)
+        self._classes, self._kind = names, None
+        if self.learner.classes is not None:
+            self.learner.classes = names
 
     @property
     def labels_(self) -> dict[Id, Any]:
@@ -382,7 +420,15 @@ class LabelingSession:
         ValueError
             There are fewer answers. Nothing is written.
         """
-        return self.journal.undo(n, by=by)
+        undone = self.journal.undo(n, by=by)
+        if self._classes is not None:
+            # A class that was dropped comes back with its label.
+            labels = self.journal.labels()
+            back = {one: labels[one] for one in undone if one in labels}
+            lacking = dict.fromkeys(label for _, label in labels_outside(back, self._classes))
+            if lacking:
+                self.classes = [*self._classes, *lacking]
+        return undone
 
     def retrain(self) -> None:
         """Train the learner on what it has of its own and on all labels, in the order of the journal.
@@ -421,12 +467,12 @@ class LabelingSession:
         for label in labels:
             if label is None or (isinstance(label, str) and not label.strip()):
                 raise ValueError(f"A label must not be empty. Got {label!r}; skip says that a sample has none.")
-        if self.classes is not None:
-            check_labels(labels, self.classes)
+        if self._classes is not None:
+            check_among(labels, self._classes)
         else:
-            known = self._kind or _kind(self.journal.a_label(labels[0] if labels else None))
+            known = self._kind or kind_of_label(self.journal.a_label(labels[0] if labels else None))
             for label in labels:
-                if _kind(label) != known:
+                if kind_of_label(label) != known:
                     raise ValueError(f"Labels must be of one kind, here {known}. Got {shown(label)}.")
         return found, labels
 
@@ -492,21 +538,22 @@ def _opened(journal: str | os.PathLike[str] | LabelJournal) -> Iterator[LabelJou
         raise
 
 
-def _checked_classes(classes: Any, learner: ActiveLearner) -> list[Any] | None:
-    """The classes of a session, which are the learner's where none are given, and go together with its labels."""
-    owner = "LabelingSession"
-    names = None if classes is None else [as_value(each) for each in check_classes(classes, owner)]
-    if names is not None and len(set(map(_kind, names))) > 1:
-        raise ValueError(
-            f"The 'classes' parameter of {owner} must list labels of one kind. Got {shown(classes)} instead."
+def _check_own(learner: ActiveLearner, classes: list[Any] | None) -> None:
+    """Whether the labels of the learner's own data are among the classes."""
+    if classes is not None and learner.y_training is not None:
+        check_labels(learner.y_training, classes, "y_training of the learner")
+
+
+def _continued(journal: LabelJournal, given: list[Any] | None) -> list[Any] | None:
+    """The classes that a journal goes on with."""
+    noted, labels = journal.settings.get("classes"), journal.labels()
+    names = continued_classes(noted, given, labels, journal.path)
+    if given is None and noted is not None and names is not noted:
+        one, label = next(labels_outside(labels, noted))
+        _warn(
+            f"The journal '{journal.path}' has labels that are none of its classes, {label!r} of {one!r} for one. They "
+            f"are classes from now on."
         )
-    if learner.classes is not None:
-        known = check_classes(learner.classes, type(learner).__name__)
-        if names is None:
-            return [as_value(each) for each in known]
-        check_labels(names, known, f"The 'classes' parameter of {owner}")
-    if names is not None and learner.y_training is not None:
-        check_labels(learner.y_training, names, "y_training of the learner")
     return names
 
 
@@ -540,15 +587,8 @@ def _kind_of(y: Any) -> str | None:
     if y is None or len(y) == 0:
         return None
     with suppress(TypeError, ValueError):
-        return _kind(as_values(take_rows(y, slice(0, 1)))[0])
+        return kind_of_label(as_values(take_rows(y, slice(0, 1)))[0])
     return None
-
-
-def _kind(label: Any) -> str:
-    if isinstance(label, dict):
-        return "boxes"
-    is_number = isinstance(label, (int, float)) and not isinstance(label, bool)
-    return "number" if is_number else {"str": "text"}.get(type(label).__name__, type(label).__name__)
 
 
 def _text_of(strategy: Any) -> str:

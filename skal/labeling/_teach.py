@@ -22,9 +22,9 @@ class Answers(NamedTuple):
     notes: list[str]
 
 
-def answers_in(path: str, by: str | None) -> Answers:
+def answers_in(path: str, by: str | None, classes: list[Any]) -> Answers:
     """The classes of whole samples in a file: the answers of `by`, where the file tells who has answered."""
-    found = found_in(path, classify=True)
+    found = found_in(path, classify=True, classes=classes)
     labels, notes = agreed(found, path, by if tells_who(found) else None)
     return Answers(labels, found, notes)
 
@@ -108,18 +108,13 @@ def _sample_of(given: Id, source: Source, is_file: bool, name: str) -> Id:
 
 
 def _class_of(answer: Any, classes: list[Any], one: Id, name: str) -> Any:
-    """The class that an answer is; what a spreadsheet took for a number or a truth value counts as its text."""
-    by_text = {str(each): each for each in classes}
-    text = str(answer)
-    if isinstance(answer, bool):
-        text = next((each for each in by_text if each.casefold() == text.casefold()), text)
-    if isinstance(answer, float) and answer.is_integer() and text not in by_text:
-        text = str(int(answer))
-    if text not in by_text:
-        near = difflib.get_close_matches(text, by_text, n=1, cutoff=0.5)
+    """An answer, which must be one of the classes."""
+    if not any(same_value(answer, each) for each in classes):
+        texts = [str(each) for each in classes]
+        near = difflib.get_close_matches(str(answer), texts, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         raise ValueError(
-            f"'{name}' must have labels of the classes {', '.join(by_text)}. Got {answer!r} for {one!r}{hint} "
+            f"'{name}' must have labels of the classes {', '.join(texts)}. Got {answer!r} for {one!r}{hint} "
             f"Nothing was taken over; a new class is to be added in skal.toml."
         )
-    return by_text[text]
+    return answer

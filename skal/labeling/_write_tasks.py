@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,11 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 from ..rows import check_classes
 from ..utils._files import write_atomically
 from ..utils._validation import shown
-from ._answers import Id, as_ids
+from ._answers import Id, as_ids, as_value
 from ._cells import cell_of, id_cell
 
 __all__ = ["write_tasks"]
 
+# How Label Studio calls files of the machine that it runs on.
+_LOCAL_FILES = "/data/local-files/?d="
+_PARTS = re.compile("[?&=#]")
 _IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".svg")
 
 
@@ -31,7 +36,14 @@ class _Task:
 
     @property
     def is_image(self) -> bool:
-        return self.file.lower().split("?")[0].endswith(_IMAGES)
+        """Whether it is the name or the address of an image file, which may stand in the address's query."""
+        name = self.file.lower()
+        if name.startswith("data:image/"):
+            return True
+        if any(map(str.isspace, name)):
+            # A sentence, unless it ends as a file does and asks nothing.
+            return name.endswith(_IMAGES) and ("?" not in name or name.startswith(_LOCAL_FILES)) and "\n" not in name
+        return any(unquote(part).endswith(_IMAGES) for part in _PARTS.split(name))
 
 
 def write_tasks(
@@ -59,7 +71,9 @@ def write_tasks(
     classes : sequence of n_classes labels or None, default=None
         All labels that there are.
     files : sequence of n str or paths, mapping of id to these, or None, default=None
-        What the tool shows: a file's name, an address, or a text. None: the id.
+        What the tool shows: a file's name, an address, or a text. None: the id. For Label Studio a task is an image
+        where this names a file of one, by its ending, at the end of an address (``s3://bucket/a.png``), before its
+        query, or in it (``/data/local-files/?d=a.png``); else it is a text, as is every sentence with a question mark.
     format : {"csv", "label-studio", "coco"}, default="csv"
         For a spreadsheet: the columns `skal_id`, `label` and `skip` to be filled in, then rank, file, score,
         suggestion and its probability. For Label Studio: a list of tasks to be imported, each with a prediction whose
@@ -104,7 +118,7 @@ def write_tasks(
     if format not in _FORMATS:
         raise ValueError(f"format must be one of {', '.join(map(repr, _FORMATS))}. Got {shown(format)} instead.")
     found = as_ids(ids)
-    names = None if classes is None else check_classes(classes, "write_tasks")
+    names = None if classes is None else [as_value(each) for each in check_classes(classes, "write_tasks")]
     guesses = _guesses(proba, names, len(found))
     shown_files = _files(files, found)
     ranked = _order(scores, len(found))

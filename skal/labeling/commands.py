@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,21 +152,25 @@ def _say_features(project: Project) -> None:
 
 @contextmanager
 def _nothing_left_behind(folder: Path) -> Iterator[None]:
-    """No settings of a project whose data cannot be read."""
+    """No settings, nor folders, of a project whose data cannot be read."""
     path = folder / "skal.toml"
     was_there = path.exists()
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         yield
     except BaseException:
         if not was_there:
             path.unlink(missing_ok=True)
+        for each in new:
+            with suppress(OSError):  # somebody has put something there
+                each.rmdir()
         raise
 
 
 def _in_project(path: Path, folder: Path) -> str:
     """A path as the project's settings have it: relative to its folder, unless it was given in full."""
     try:
-        return str(path) if path.is_absolute() else Path(os.path.relpath(path, folder)).as_posix()
+        return str(path) if path.is_absolute() else Path(os.path.relpath(path, os.path.realpath(folder))).as_posix()
     except ValueError:  # on another drive
         return str(path.resolve())
 
@@ -277,7 +281,7 @@ def _teach(args: argparse.Namespace) -> int:
     project = Project(args.project)
     if not args.file.is_file():
         raise ValueError(f"There is no file '{args.file}'.")
-    answers = answers_in(str(args.file), args.by)
+    answers = answers_in(str(args.file), args.by, project.settings.classes)
     source = load_source(project)
     with project.journal(source) as journal:
         _warn_of_changes(source, journal.settings)

@@ -203,7 +203,7 @@ class Model:
 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
-        self.name = type(estimator).__name__
+        self.name = kind_of(estimator)
 
     @property
     def batch_size(self) -> int:

@@ -378,6 +378,56 @@ def test_a_project_in_another_folder(project, capsys):
     assert Path("work/here/batches/0001/tasks.csv").exists()
 
 
+@pytest.mark.parametrize("folder", ["made", "there", "a/b/c", "link", "full"])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["animals.csv", "--drop", "nope"], "'animals.csv' has no column 'nope'"),
+        (["animals.csv", "--drop", "size,colour,truth"], "No column of 'animals.csv' is left"),
+        (["animals.csv", "--text", "nope"], "'animals.csv' has no column 'nope'"),
+        (["sub/../plain.csv"], "The first line of 'plain.csv' must name the columns"),
+        (["sub/empty.csv"], "'sub/empty.csv' cannot be read as a table"),
+        (["sub"], "'sub' holds no image"),
+        (["sub/list.txt"], "Line 1 of 'sub/list.txt' names an image that there is not: 'a.png'"),
+        (["sub/none.txt"], "'sub/none.txt' lists no image"),
+        (["../{here}/sub"], "'sub' holds no image"),
+        (["{full}/sub"], "'{full}/sub' holds no image"),
+        (["no"], "There is no data at 'no'."),
+    ],
+)
+def test_messages_name_a_path_as_it_was_typed(project, capsys, folder, words, message):
+    for made in ("sub", "there", "far/away"):
+        Path(made).mkdir(parents=True)
+    Path("link").symlink_to("far/away")
+    Path("plain.csv").write_text("1.5,2\n3,4\n")
+    Path("sub/empty.csv").write_text("")
+    Path("sub/list.txt").write_text("a.png\n")
+    Path("sub/none.txt").write_text("")
+    before = sorted(project.rglob("*"))
+    told = {"here": project.name, "full": project}
+    words = [word.format(**told) for word in words]
+    at = project / "full" if folder == "full" else folder
+    assert skal("start", *words, "--classes", "a,b", "--project", at) == 2
+    assert capsys.readouterr().err.startswith(f"skal start: {message.format(**told)}")
+    assert sorted(project.rglob("*")) == before
+
+
+@pytest.mark.parametrize("folder", ["work/here", "link"])
+def test_data_that_goes_is_named_as_it_was_typed(project, capsys, folder):
+    Path("far/away").mkdir(parents=True)
+    Path("link").symlink_to("far/away")
+    assert skal("start", "animals.csv", "--classes", "cat,dog", "--project", folder) == 0
+    assert 'data = "../../animals.csv"' in Path(folder, "skal.toml").read_text()
+    assert skal("query", "-n", 2, "--project", folder) == 0
+    Path("animals.csv").rename("other.csv")
+    capsys.readouterr()
+    assert skal("status", "--project", folder) == 2
+    assert capsys.readouterr().err == "skal status: There is no data at 'animals.csv'.\n"
+    Path("animals.csv").write_text("size,colour,truth\n1,red,cat\n")
+    assert skal("query", "--project", folder) == 2
+    assert "'animals.csv' must hold all samples that were asked for" in capsys.readouterr().err
+
+
 def test_what_needs_no_model_imports_neither_torch_nor_scikit_learn(project):
     start()
     skal("query", "-n", 5)

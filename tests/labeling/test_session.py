@@ -681,12 +681,8 @@ def test_the_classes_of_the_learner(path):
             session.label(0, 3)
     with LabelingSession.resume(path, learner(), X) as session:
         assert session.classes == [0, 1, 2]
-    for call in (
-        lambda: LabelingSession(learner(classes=[0, 1]), X, journal=path.with_name("b.jsonl"), classes=[0, 1, 2]),
-        lambda: LabelingSession.resume(path, learner(classes=[0, 1]), X),
-    ):
-        with pytest.raises(ValueError, match="'classes' parameter of LabelingSession .* Got 2; did you mean 1"):
-            call()
+    with pytest.raises(ValueError, match="'classes' parameter of LabelingSession, .* Got 2; did you mean 1"):
+        LabelingSession(learner(classes=[0, 1]), X, journal=path.with_name("b.jsonl"), classes=[0, 1, 2])
     with pytest.raises(ValueError, match="y_training of the learner must hold labels among .* Got 2; did you mean 1"):
         LabelingSession(learner(n=9), X, journal=path.with_name("b.jsonl"), classes=[0, 1])
     assert not path.with_name("b.jsonl").exists()

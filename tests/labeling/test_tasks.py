@@ -542,3 +542,40 @@ def test_skipped_is_one_thing():
     assert repr(SKIPPED) == "SKIPPED"
     assert copy.deepcopy(SKIPPED) is SKIPPED
     assert pickle.loads(pickle.dumps(SKIPPED)) is SKIPPED
+
+
+# -- what a task shows -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "a.png", "A.JPG", "my photos/a b.Png", "s3://bucket/a.JPG", "gs://bucket/deep/a.webp", "azure-blob://c/a.tiff",
+        "https://host/a.png?x=1", "https://host/a.jpeg?X-Amz-Date=2&X-Amz-Signature=f%2Fg", "https://host/a.png#top",
+        "/data/local-files/?d=photos/a.png", "/data/local-files/?d=photos%2Fa%2EPNG", "/data/local-files/?d=my%20a.png",
+        "/data/local-files/?d=my photos/a b.png", "/data/local-files/?d=a.png&t=1", "https://h/view?x=1&file=a.gif",
+        "a%20b.png", "what?.png", "a#1.png", "AT&T.png", "a.png?", "data:image/png;base64,iVBORw0KGgo=",
+        "/data/upload/1/7-a.BMP",
+    ],
+)  # fmt: skip
+def test_an_address_of_an_image_is_shown_as_one(tmp_path, file):
+    path = tmp_path / "tasks.json"
+    write_tasks(path, ["a"], files=[file], proba=[[0.2, 0.8]], classes=["x", "y"], format="label-studio")
+    (task,) = json.loads(path.read_text())
+    assert task["data"] == {"skal_id": "a", "image": file}
+    assert task["predictions"][0]["result"][0]["to_name"] == "image"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a text", "Is it a.png?", "Why ?d= there, in a.png", "see /data/local-files/?d=photos/a.png",
+        "https://host/a.png?x=1 shows a cat", "What about https://host/?d=a.png", "first line\nsecond.png", "a.pngs",
+        "https://host/page?x=1", "s3://bucket/a.txt", "png", "?d=", "a.png/", "", "data:text/plain,a",
+        "Is a.png\tb.png?",
+    ],
+)  # fmt: skip
+def test_a_text_stays_one(tmp_path, text):
+    path = tmp_path / "tasks.json"
+    write_tasks(path, [1], files=[text], format="label-studio")
+    assert json.loads(path.read_text())[0]["data"] == {"skal_id": 1, "text": text}

@@ -77,7 +77,7 @@ for i, task in enumerate(tasks):
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    answers = read_labels(work / "export.json")
+    answers = read_labels(work / "export.json", classes=session.classes)
 for warning in caught:
     print(warning.message)
 
