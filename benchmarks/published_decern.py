@@ -14,16 +14,15 @@ Runs are kept under --work and resumed; figures and tables are written from the 
 """
 
 import argparse
-import json
 import math
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from baselines_accuracy import ROOT, _one_line_rows, grocery, network
+from baselines_accuracy import ROOT, grocery, network
 from frontrunners_accuracy import grocery_efficientnet
-from published_tabular import write_csv
+from published_tabular import write_figures
 from skorch.callbacks import LRScheduler
 
 from skal.experiments import compare
@@ -187,11 +186,6 @@ def run(backbone, k, options):
             cells.append(f"{less.mean:+.2f} [{less.low:+.2f}, {less.high:+.2f}]")
         label = f"`{name}`" if name.isidentifier() else name
         rows.append([label, "" if theirs is None else f"{theirs:.2f}", gain, *cells])
-    options.results.mkdir(parents=True, exist_ok=True)
-    path = options.results / f"published_decern_{backbone}_{k}.json"
-    path.write_text(_one_line_rows(json.dumps(record, indent=1)) + "\n")
-    folder = options.docs / "user_guide" / "published"
-    folder.mkdir(parents=True, exist_ok=True)
     heads = [
         "strategy",
         "published",
@@ -201,7 +195,8 @@ def run(backbone, k, options):
         "over random, area",
         "DECERN over it, area",
     ]
-    write_csv(folder / f"decern_{backbone}_{k}.csv", heads, rows)
+    name = f"decern_{backbone}_{k}"
+    write_figures(options, name, record, **{name: [heads, *rows]})
 
 
 def main():

@@ -31,8 +31,8 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
-from baselines_accuracy import ROOT, _one_line_rows
-from published_tabular import write_csv
+from baselines_accuracy import ROOT
+from published_tabular import write_figures
 from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import LRScheduler
 from torch import nn
@@ -225,22 +225,10 @@ def page(method, data, runs, options):
             cells += ["{:+.2f} [{:+.2f}, {:+.2f}]".format(*what), *([decided] if other != "random" else [])]
         record["strategies"][name] = found
         rows.append([name, *cells])
-    options.results.mkdir(parents=True, exist_ok=True)
-    path = options.results / f"published_{method}_{data}{'_full' if options.full else ''}.json"
-    path.write_text(_one_line_rows(json.dumps(record, indent=1)) + "\n")
-    folder = options.docs / "user_guide" / "published"
-    folder.mkdir(parents=True, exist_ok=True)
-    heads = [
-        "strategy",
-        "seeds",
-        "first",
-        "middle",
-        "last",
-        "area over random",
-        f"area over {BASES[method]}",
-        "verdict",
-    ]
-    write_csv(folder / f"{method}_{data}{'_full' if options.full else ''}.csv", heads, rows)
+    other = BASES[method]
+    heads = ["strategy", "seeds", "first", "middle", "last", "area over random", f"area over {other}", "verdict"]
+    name = f"{method}_{data}{'_full' if options.full else ''}"
+    write_figures(options, name, record, **{name: [heads, *rows]})
 
 
 def main():

@@ -253,31 +253,33 @@ def write(options, runs):
                 ours, _, half = paired(found[name], found["RandomSampling"])
                 row.append(f"{100 * ours:+.2f} ± {100 * half:.2f}")
             logistic.append(row)
-    options.results.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, indent=1)
-    (options.results / "published_tabular.json").write_text(one_line_rows(text) + "\n")
-    folder = options.docs / "user_guide" / "published"
-    folder.mkdir(parents=True, exist_ok=True)
     heads = [f"{name}, {who}" for name in NAMES for who in ("published", "ours")]
-    write_csv(folder / "tabular_levels.csv", ["data", "seeds", *heads], levels)
-    write_csv(
-        folder / "tabular_differences.csv",
-        ["data", "strategy", "seeds", "published, points", "ours, points", "within two standard errors"],
-        differences,
-    )
     others = list(HEADS["logistic"][1])[1:]
-    write_csv(folder / "tabular_logistic.csv", ["data", "seeds", "random", *(f"`{name}`" for name in others)], logistic)
+    compared = ["data", "strategy", "seeds", "published, points", "ours, points", "within two standard errors"]
+    write_figures(
+        options,
+        "tabular",
+        record,
+        tabular_levels=[["data", "seeds", *heads], *levels],
+        tabular_differences=[compared, *differences],
+        tabular_logistic=[["data", "seeds", "random", *(f"`{name}`" for name in others)], *logistic],
+    )
 
 
-def one_line_rows(text):
+def write_figures(options, name, record, **tables):
+    """The record of a benchmark as JSON, and the tables, heads first, of the guide's page of published figures."""
     from baselines_accuracy import _one_line_rows
 
-    return _one_line_rows(text)
-
-
-def write_csv(path, heads, rows):
-    lines = [",".join(str(cell) if "," not in str(cell) else f'"{cell}"' for cell in row) for row in [heads, *rows]]
-    path.write_text("\n".join(lines) + "\n")
+    options.results.mkdir(parents=True, exist_ok=True)
+    text = _one_line_rows(json.dumps(record, indent=1))
+    (options.results / f"published_{name}.json").write_text(text + "\n")
+    folder = options.docs / "user_guide" / "published"
+    folder.mkdir(parents=True, exist_ok=True)
+    for table, rows in tables.items():
+        if len(rows) == 1:
+            continue
+        lines = [",".join(str(cell) if "," not in str(cell) else f'"{cell}"' for cell in row) for row in rows]
+        (folder / f"{table}.csv").write_text("\n".join(lines) + "\n")
 
 
 def main():
