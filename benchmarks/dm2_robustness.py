@@ -1,6 +1,6 @@
 """DM2 against DM2-AT on clean, FGSM and corrupted test images.
 
-    python benchmarks/dm2_robustness.py --data fashion_mnist --data-root ../shared/data --out dm2_robustness.json
+    python benchmarks/dm2_robustness.py --data fashion_mnist --data-root ../shared/data
     python benchmarks/dm2_robustness.py --regime paper --seeds 3 ...
 
 --regime paper: pools of 10,000, 1,000 + 4 x 500 labels and the network of published_networks.py, trained to
@@ -12,18 +12,20 @@ samples with the same network.
 from the true one); "DM2, FGSM training" queries by DM2 and trains an AdversarialClassifier, whose copies are
 crafted anew in every step. Copies are further rows, so that DM2-AT takes up to twice as many steps of training: "copies
 unmoved" is DM2-AT with an epsilon of 0, the same steps on copies that equal their samples. Differences to the first
-of `--learners`, with 95 % t intervals over seeds.
+of `--learners`, with 95 % t intervals over seeds. Each run is a line of a file in --work, and is not run again.
 """
 
 import argparse
 import json
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
 from dm2_images import network
 from published_networks import network as converged
+from published_tabular import write_figures
 
 from skal.experiments._data import load_data
 from skal.experiments._statistics import mean_interval, verdict
@@ -32,7 +34,9 @@ from skal.metrics import corruption_report, fgsm_accuracy
 from skal.nets import AdversarialClassifier
 from skal.strategies import DM2
 
+ROOT = Path(__file__).resolve().parent.parent
 EPSILONS = (2 / 255, 8 / 255)
+SHOWN = ("clean", "fgsm 2/255", "fgsm 8/255", "corrupted")
 REGIMES = {
     "small": {"n_pool": 2000, "n_initial": 50, "n_instances": 50, "n_queries": 5},
     "paper": {"n_pool": 10_000, "n_initial": 1000, "n_instances": 500, "n_queries": 4},
@@ -80,6 +84,36 @@ def run(make, pool, X, y, test, plan):
     return judge(learner, *test)
 
 
+def measured(options):
+    """{learner: {seed: figures}}, from the file of finished runs and what is missing there."""
+    file = options.work / "robustness.jsonl"
+    options.work.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for line in file.read_text().splitlines() if file.exists() else []:
+        kept = json.loads(line)
+        if (kept["data"], kept["regime"]) == (options.data, options.regime):
+            found.setdefault(kept["learner"], {})[kept["seed"]] = kept["figures"]
+    X, y, X_test, y_test = load_data(options.data, options.data_root)
+    rows = np.random.default_rng(0).permutation(len(y_test))[:1000]
+    plan = REGIMES[options.regime]
+    options.labels, options.channels, options.full = y, X.shape[1], False
+    for seed in range(options.seeds):
+        drawn = np.random.default_rng([seed, 1]).choice(len(y), plan["n_pool"], replace=False)
+        initial, pool = drawn[: plan["n_initial"]], drawn[plan["n_initial"] :]
+        net = (network(X, y) if options.regime == "small" else converged(options)).set_params(random_state=seed)
+        makers = learners(net, seed, (X[initial], y[initial]))
+        for name in options.learners:
+            if seed in found.get(name, {}):
+                continue
+            figures = run(makers[name], pool, X, y, (X_test[rows], y_test[rows]), plan)
+            found.setdefault(name, {})[seed] = figures
+            kept = {"data": options.data, "regime": options.regime, "learner": name, "seed": seed, "figures": figures}
+            with file.open("a") as lines:
+                lines.write(json.dumps(kept) + "\n")
+            print(seed, name, {key: round(value, 3) for key, value in figures.items()}, flush=True)
+    return {name: [found[name][seed] for seed in range(options.seeds)] for name in options.learners}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="fashion_mnist", choices=["fashion_mnist", "cifar10"])
@@ -90,38 +124,40 @@ def main():
     parser.add_argument(
         "--learners", nargs="+", default=["DM2", "DM2-AT", "DM2-AT, true", "DM2, FGSM training"], metavar="NAME"
     )
-    parser.add_argument("--out")
+    parser.add_argument("--work", type=Path, default=Path("skal-results") / "published", help="finished runs")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     options = parser.parse_args()
     torch.set_num_threads(1)
     start = time.process_time()
-    X, y, X_test, y_test = load_data(options.data, options.data_root)
-    rows = np.random.default_rng(0).permutation(len(y_test))[:1000]
-    figures, plan = {}, REGIMES[options.regime]
-    options.labels, options.channels, options.full = y, X.shape[1], False
-    for seed in range(options.seeds):
-        drawn = np.random.default_rng([seed, 1]).choice(len(y), plan["n_pool"], replace=False)
-        initial, pool = drawn[: plan["n_initial"]], drawn[plan["n_initial"] :]
-        net = (network(X, y) if options.regime == "small" else converged(options)).set_params(random_state=seed)
-        makers = learners(net, seed, (X[initial], y[initial]))
-        for name in options.learners:
-            figures.setdefault(name, []).append(run(makers[name], pool, X, y, (X_test[rows], y_test[rows]), plan))
-            print(seed, name, {key: round(value, 3) for key, value in figures[name][-1].items()}, flush=True)
+    figures = measured(options)
     first = options.learners[0]
     minus = f"minus_{first}"
     report = {"data": options.data, "regime": options.regime, "seeds": options.seeds, "mean_accuracy": {}, minus: {}}
+    rows = []
     for name, found in figures.items():
         table = {key: np.array([row[key] for row in found]) for key in found[0]}
         report["mean_accuracy"][name] = {key: round(float(values.mean()), 4) for key, values in table.items()}
+        cells = [f"{100 * table[key].mean():.1f}" for key in SHOWN]
         if name != first:
             report[minus][name] = {
                 key: compared(values - np.array([row[key] for row in figures[first]])) for key, values in table.items()
             }
+            of = [report[minus][name][key] for key in SHOWN]
+            differences = (100 * np.array([one["difference"], *one["interval"]]) for one in of)
+            cells = [
+                "{}, {:+.1f} [{:+.1f}, {:+.1f}] {}".format(cell, *values, one["verdict"])
+                for cell, values, one in zip(cells, differences, of)
+            ]
+        rows.append([name, str(options.seeds), *cells])
     report["cpu_seconds"] = round(time.process_time() - start)
     print(json.dumps(report, indent=2))
-    if options.out:
-        with open(options.out, "w") as file:
-            json.dump(report, file, indent=2)
-            file.write("\n")
+    if options.regime == "paper":
+        name = f"dm2_at_{options.data}"
+        write_figures(options, name, report, **{name: [["learner", "seeds", *SHOWN], *rows]})
+    else:
+        file = options.results / f"dm2_robustness_{options.data}.json"
+        file.write_text(json.dumps(report, indent=2) + "\n")
     return 0
 
 
