@@ -299,11 +299,13 @@ def prepare(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", choices=list(TASKS), default=["grocery_efficientnet", "fashion"])
+    parser.add_argument("--without", nargs="+", metavar="NAME", default=[], help="strategies to leave out")
     add_arguments(parser, "baselines")
     options = parser.parse_args()
     prepare(options)
+    chosen = {name: strategy for name, strategy in all_strategies().items() if name not in options.without}
     for task in options.data:
-        run(task, TASKS[task], all_strategies(), options)
+        run(task, TASKS[task], chosen, options)
     return 0
 
 
