@@ -11,7 +11,7 @@ import pandas as pd
 
 from ._charts import balance_chart, curves_chart, forest_chart, swatch
 from ._pictures import Pick, png_url
-from ._sentences import POINT, censored_sentence, sentence, statistics_sentence
+from ._sentences import POINT, censored_sentence, counted, sentence, statistics_sentence
 
 if TYPE_CHECKING:
     from ._comparison import Comparison
@@ -63,8 +63,7 @@ def html_report(found: Comparison, command: str | None, picks: Sequence[Pick]) -
     if has_checks:
         sections.append(_section("Checks", _list(_check_sentences(found))))
     sections += [_cost(found.results, list(summary.index)), _repeat(found.setup, command)]
-    title = f"{len(others)} {'strategy' if len(others) == 1 else 'strategies'} against {reference}"
-    title = title if others else f"{reference} alone"
+    title = f"{counted(len(others), 'strategy', 'strategies')} against {reference}" if others else f"{reference} alone"
     return _PAGE.format(title=escape(title), style=_STYLE, body="".join(sections))
 
 
@@ -207,7 +206,8 @@ def _balance(counts: pd.DataFrame, positions: dict[str, int | None]) -> str:
         for name, row in shown.iterrows()
     ]
     note = "Labels of each class at the end, means over the runs, initial set included; classes in their order."
-    note += f" The last {left_out} classes are not drawn." if left_out > 0 else ""
+    left = "class is" if left_out == 1 else f"{left_out} classes are"
+    note += f" The last {left} not drawn." if left_out > 0 else ""
     return _section("Balance of classes", f'<p>{note}</p><dl class="balance">{"".join(rows)}</dl>')
 
 

@@ -32,13 +32,17 @@ def setup_in_words(
         "data": f"{len(data.y)} samples{of_shape}, {len(np.unique(data.y))} classes; test set: {test}",
         "model": _short(estimator),
         **({} if learner is None else {"learner": _short(learner)}),
-        "labels": f"{plan.n_initial} to {n_final}, {plan.n_instances} in each of {plan.n_queries} queries{pool}",
+        "labels": f"{plan.n_initial} to {n_final}, {plan.n_instances} in {_each(plan.n_queries)}{pool}",
         "scores": ", ".join(scores),
         "seeds": ", ".join(map(str, seeds)),
         "versions": f"skal {__version__}, Python {platform.python_version()}, scikit-learn {sklearn.__version__}, "
         f"NumPy {np.__version__}, SciPy {scipy.__version__}, torch {torch.__version__}",
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _each(n_queries: int) -> str:
+    return f"each of {n_queries} queries" if n_queries > 1 else "a single query"
 
 
 def _short(obj: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, NamedTuple
@@ -39,6 +40,8 @@ NO_SCORES = (
 )  # fmt: skip
 # Up to so many differences all choices of their signs are counted.
 _ALL_SIGNS = 16
+# Differences below this share of what is compared are rounding.
+_ROUNDING = 1e-12
 
 
 class Interval(NamedTuple):
@@ -135,10 +138,15 @@ def runs_needed(deviation: float, difference: float) -> float:
     if deviation == 0:
         return 2.0
     ratio = difference / deviation
+    # Beyond these, two runs do, and no count that a float holds; SciPy's distributions know neither.
+    if ratio > 100:
+        return 2.0
+    if ratio < 1e-150:
+        return float("inf")
 
     def found(n: int) -> bool:
-        edge = stats.t.ppf(0.5 + LEVEL / 2, n - 1)
-        shift = ratio * np.sqrt(n)
+        edge = stats.t.ppf(0.5 + LEVEL / 2, float(n - 1))
+        shift = ratio * math.sqrt(n)
         # Of many runs the t distribution is normal, and SciPy's noncentral one slow.
         if n > 1000:
             return bool(stats.norm.sf(edge - shift) >= POWER)
@@ -197,13 +205,19 @@ def summarize(results: pd.DataFrame, reference: str, correction: str | None = "h
             "labels_saved_censored": int(needed[:, 2].sum()),
         }
         differences = {
-            "final": runs["final"] - per_seed[reference]["final"],
-            "area": runs["area"] - per_seed[reference]["area"],
+            "final": _apart(runs["final"], per_seed[reference]["final"]),
+            "area": _apart(runs["area"], per_seed[reference]["area"]),
             "labels_saved": needed[:, 1] - needed[:, 0],
-            **{score: finals[name][:, i] - finals[reference][:, i] for i, score in enumerate(scores) if i > 0},
+            **{score: _apart(finals[name][:, i], finals[reference][:, i]) for i, score in enumerate(scores) if i > 0},
         }
         rows.append(row | {"differences": differences})
     return _with_tests(rows, reference, correction)
+
+
+def _apart(own: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Differences, 0 where two are equal but for rounding: as after the same samples, taught in another order."""
+    scale = max(np.abs(own).max(), np.abs(base).max())
+    return np.where(np.abs(own - base) <= _ROUNDING * scale, 0.0, own - base)
 
 
 def _with_tests(rows: list[dict[str, Any]], reference: str, correction: str | None) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from ._models import Training, demo_estimator, named_estimator
 from ._plan import Plan, check_data, check_plan, check_reference
 from ._run import RunError, compare
 from ._scoring import check_scoring
+from ._sentences import counted
 from ._spoken import split_words
 from ._spoken_strategies import default_strategies, make_strategies, spoken_name, strategy_classes
 
@@ -326,7 +327,8 @@ def _describe(args: argparse.Namespace, work: _Work, strategies: dict[str, Any],
     return (
         f"{args.data}: {len(work.data.y)} {'photos' if seen is None else 'samples'}{shape}, "
         f"{len(set(work.data.y.tolist()))} classes; {work.model}; {args.n_initial} to {n_final} labels in "
-        f"{args.n_queries} queries; {len(strategies)} strategies x {n_seeds} seeds"
+        f"{counted(args.n_queries, 'query', 'queries')}; {counted(len(strategies), 'strategy', 'strategies')} x "
+        f"{counted(n_seeds, 'seed')}"
     )
 
 

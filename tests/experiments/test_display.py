@@ -52,6 +52,7 @@ def test_table_says_everything_in_one_line_per_strategy():
 def test_one_seed_is_undecided():
     text = made_up(n_seeds=1).table()
     assert text.count("[one run] undecided") == 6 and "1 paired run per strategy" in text
+    assert "The best score of Random was missed by Bad in 1 of 1 run: " in text
 
 
 class TestPlot:

@@ -138,6 +138,15 @@ class TestPage:
         Reader().feed(text)
         assert "nan" not in one.to_markdown()
 
+    def test_one_query_and_one_class_too_many(self, tmp_path):
+        rng = np.random.default_rng(0)
+        classes = np.repeat(np.arange(101), 3)
+        sizes = {"n_initial": 20, "n_instances": 5, "n_queries": 1, "seeds": 2, "test_size": 0.4}
+        found = compare([], LogisticRegression(), rng.normal(size=(303, 2)), classes, **sizes)
+        assert found.setup["labels"] == "20 to 25, 5 in a single query"
+        text = found.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
+        assert "The last class is not drawn." in text
+
     @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
     def test_a_browser_finds_no_fault(self, page, tmp_path):
         done = subprocess.run(
@@ -179,14 +188,23 @@ class TestSentences:
         worse["area_difference"], worse["labels_saved_high"] = -0.5, 900
         assert "M is worse: " in sentence(worse, "R", "x", 9) and "interval 0 to 590" in sentence(worse, "R", "x", 9)
         assert sentence(worse, "R", "x", 9).endswith("its mean x was 0.500 below.")
+        row["area_difference"] = 0.00031
+        assert sentence(row, "R", "x", 9).endswith("its mean x was 0.0003 above.")
 
     def test_undecided(self, row):
-        row["area_verdict"] = "undecided"
-        found = "(mean accuracy +0.021 against R, 95% interval +0.010 to +0.030, 20 runs)."
+        row["area_verdict"], row["area_low"] = "undecided", -0.01
+        found = "(mean accuracy +0.021 against R, 95% interval -0.010 to +0.030, 20 runs)."
         more = "M: not decided; about 14 more runs would decide a difference of 0.01 "
         assert sentence(row, "R", "accuracy", 34.0) == more + found
+        assert sentence(row, "R", "accuracy", 21.0).startswith("M: not decided; about 1 more run would decide a ")
         enough = "M: not decided, and 20 runs would show a difference of 0.01 as a rule "
         assert sentence(row, "R", "accuracy", 20.0) == enough + found
+        # The interval leaves 0 out: it is Holm's correction that does not decide.
+        for low, high in ((0.01, 0.03), (-0.03, -0.01)):
+            row["area_low"], row["area_high"] = low, high
+            assert sentence(row, "R", "accuracy", 5.0).startswith(
+                "M: not decided, its p-value adjusted for the number of strategies (mean accuracy +0.021 against R, "
+            )
         row["n_seeds"] = 1
         assert sentence(row, "R", "accuracy", np.nan) == "M: not decided; a single run decides nothing."
         row["area_verdict"] = "reference"
