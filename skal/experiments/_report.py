@@ -249,25 +249,28 @@ _STYLE = """
 :root{color-scheme:light dark;--back:#fff;--text:#1c1c1c;--dim:#5c5c5c;--line:#dcdcdc;--card:#f5f5f5}
 @media(prefers-color-scheme:dark){:root{--back:#16181a;--text:#e8e8e8;--dim:#a3a3a3;--line:#3a3d40;--card:#212427}}
 body{background:var(--back);color:var(--text);font:16px/1.5 system-ui,sans-serif;max-width:1000px;margin:0 auto;
-padding:24px 20px 60px}
+padding:24px 20px 60px;overflow-wrap:anywhere}
 h1{font-size:1.6rem;margin:0 0 .5rem}h2{font-size:1.15rem;margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line);
 padding-bottom:.2rem}h3{font-size:1rem;margin:1rem 0 .4rem}p{margin:.4rem 0}.note{color:var(--dim);font-size:.9rem}
 .said{padding-left:1.2rem;font-size:1.05rem}.said li{margin:.35rem 0}.wide{overflow-x:auto}
 table{border-collapse:collapse;font-size:.92rem}th{color:var(--dim);font-weight:600}
-td,th{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-td.number,th.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-svg{width:100%;height:auto;display:block}svg text{fill:var(--text);font-size:13px}.grid{stroke:var(--line)}
+td,th{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top;
+min-width:10rem}
+td.number,th.number{min-width:0;text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+svg{width:100%;height:auto;display:block}.chart{min-width:540px}svg text{fill:var(--text);font-size:13px}
+.grid{stroke:var(--line)}
 .swatch{display:inline-block;width:30px;vertical-align:middle}.ceiling{stroke:var(--dim);stroke-width:2;
 stroke-dasharray:2 5}.point:hover{stroke:var(--text);stroke-width:2}
 .legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.3rem 1.4rem;margin:.5rem 0}
 .cards{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:5px;margin:0}
 .cards li{background:var(--card);border:3px solid transparent;border-radius:6px;padding:4px;text-align:center;
 max-width:200px}.cards li.repeat{border-color:#D55E00}.cards img{width:60px;height:60px;object-fit:contain;
-image-rendering:pixelated;display:block;margin:auto}.cards p{font-size:.75rem;text-align:left;margin:0;
-overflow-wrap:anywhere}.cards small{color:var(--dim);display:block;overflow-wrap:anywhere}
+image-rendering:pixelated;display:block;margin:auto}.cards p{font-size:.75rem;text-align:left;margin:0}
+.cards small{color:var(--dim);display:block}
 .balance{display:grid;grid-template-columns:minmax(90px,190px) 1fr;gap:6px 14px;align-items:end;margin:0}
-.balance dd{margin:0;border-bottom:1px solid var(--line)}.balance dt{overflow-wrap:anywhere}
-pre{background:var(--card);padding:.8rem;overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere;border-radius:6px}
+.balance dd{min-width:0;margin:0;border-bottom:1px solid var(--line)}
+@media(max-width:640px){.balance{grid-template-columns:minmax(0,1fr)}}
+pre{background:var(--card);padding:.8rem;overflow-x:auto;white-space:pre-wrap;border-radius:6px}
 """
 
 # The page may load nothing, whatever a name in it says.

@@ -71,7 +71,8 @@ def censored_sentence(summary: pd.DataFrame, reference: str) -> list[str]:
     """Where labels saved are no more than a bound."""
     missed = summary["labels_saved_censored"].drop(reference)
     named = [f"{name} in {count}" for name, count in missed.items() if count > 0]
+    runs = counted(summary["n_seeds"].iloc[0], "run")
     return [
-        f"The best score of {reference} was missed by {', '.join(named)} of {counted(summary['n_seeds'].iloc[0], 'run')}: labels "
-        "saved are then those for the strategy's own best score, and it would need more for the other."
+        f"The best score of {reference} was missed by {', '.join(named)} of {runs}: labels saved are then "
+        "those for the strategy's own best score, and it would need more for the other."
     ] * bool(named)

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from torch.utils.data import TensorDataset
 
 from skal.experiments import compare
+from skal.experiments._charts import balance_chart, curves_chart, forest_chart
 from skal.experiments._pictures import first_picks, png_url
 from skal.experiments._sentences import sentence
 from skal.strategies import EntropySampling, MarginSampling
@@ -166,6 +167,29 @@ def test_markdown(found):
     assert r"margin \<script>alert" in text and "<script" not in text.replace(r"\<script", "")
     assert lines[-3:] == ["```", "skal compare", "```"] and sum(line.startswith("- ") for line in lines) > 8
     assert "```" not in found.to_markdown()
+
+
+class TestCharts:
+    def results(self, scores):
+        rows = [("a", seed, n, score) for seed in range(3) for n, score in ((10, scores[0]), (20, scores[1]))]
+        return pd.DataFrame(rows, columns=["strategy", "seed", "n_labels", "accuracy"])
+
+    def test_curves_that_are_level_but_for_rounding_have_short_ticks(self):
+        ticks = re.findall(r">([-0-9.]+)</text>", curves_chart(self.results((0.1, 0.1)), {"a": None}, None))
+        assert "0.0" in ticks and all(len(tick) < 6 for tick in ticks)
+
+    def test_long_ticks_have_room(self):
+        chart = curves_chart(self.results((-12345678.0, -9876543.0)), {"a": None}, None)
+        at = float(re.search(r'<text x="([0-9.]+)"[^>]*>-1\d{7}<', chart)[1])
+        assert at > 9 * 0.6 * 13
+
+    def test_names_are_cut_to_their_room(self):
+        rows = {name: {"area_difference": 0.0, "area_low": -1.0, "area_high": 1.0, "area_verdict": "undecided"} for name
+                in ("r", "W" * 40)}  # fmt: skip
+        chart = forest_chart(pd.DataFrame(rows).T, {"r": None, "W" * 40: 0}, "r")
+        assert f">{'W' * 15}\u2026<" in chart
+        wide = balance_chart(pd.Series([1.0] * 10, index=["\u6226" * 9] * 10), 1.0, 0)
+        assert wide.count(">\u6226\u6226\u6226\u2026<") == 10
 
 
 class TestSentences:
