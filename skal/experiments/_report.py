@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,9 @@ def markdown_report(found: Comparison, command: str | None) -> str:
         lines += ["", *(f"- {_cell(each)}" for each in _check_sentences(found))]
     lines += ["", *(f"- {key}: {_cell(value)}" for key, value in found.setup.items())]
     if command:
-        lines += ["", "```", command.replace("```", "'''"), "```"]
+        # Longer than any within it.
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
+        lines += ["", fence, command, fence]
     return "\n".join(lines) + "\n"
 
 
@@ -137,9 +140,9 @@ def _words(score: str) -> str:
 def _cell(text: Any) -> str:
     """Text that Markdown shows as it is."""
     plain = " ".join(str(text).split()).replace("\\", "\\\\").replace("&", "&amp;")
-    for sign in "|*_`<[":
-        plain = plain.replace(sign, f"\\{sign}")
-    return plain
+    # A bar, dash, plus or number is a list, a rule or a table's line at the beginning alone.
+    plain = re.sub(r"[|*_`<>\[\]#~$]", r"\\\g<0>", plain)
+    return re.sub(r"^([-+=]|\d+[.)])(?=\s|$)", lambda found: f"{found[0][:-1]}\\{found[0][-1]}", plain)
 
 
 # -- parts of the page -------------------------------------------------------------------------------------------

@@ -296,7 +296,7 @@ def _report(found: Comparison, args: argparse.Namespace, samples: Any) -> int:
     out, command = args.out, _as_typed(args)
     write_atomically(out / "summary.csv", found.summary().to_csv(lineterminator="\n"))
     found.to_html(out / "report.html", command=command, samples=samples)
-    write_atomically(out / "report.md", found.to_markdown(command=command))
+    write_atomically(out / "report.md", found.to_markdown(command=command).encode("utf-8", "replace"))
     files = ["report.html", "report.md", "results.csv", "summary.csv"]
     try:
         found.plot(out / "learning_curves.png")

@@ -17,10 +17,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from torch.utils.data import TensorDataset
 
-from skal.experiments import compare
+from skal.experiments import Comparison, compare
 from skal.experiments._charts import balance_chart, curves_chart, forest_chart
 from skal.experiments._pictures import first_picks, png_url
+from skal.experiments._report import _cell
 from skal.experiments._sentences import sentence
+from skal.experiments._statistics import summarize
 from skal.strategies import EntropySampling, MarginSampling
 
 X, Y = load_digits(return_X_y=True)
@@ -164,9 +166,70 @@ def test_markdown(found):
     lines = text.splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 5 and all(len(re.findall(r"(?<!\\)\|", line)) == 9 for line in table)
-    assert r"margin \<script>alert" in text and "<script" not in text.replace(r"\<script", "")
+    assert r"margin \<script\>alert" in text and "<script" not in text.replace(r"\<script", "")
     assert lines[-3:] == ["```", "skal compare", "```"] and sum(line.startswith("- ") for line in lines) > 8
     assert "```" not in found.to_markdown()
+
+
+def test_markdown_shows_any_name_as_it_is():
+    marked = pytest.importorskip("markdown_it").MarkdownIt("commonmark", {"html": True}).enable("table")
+    names = [
+        "# head",
+        "- item",
+        "1. one",
+        "+ x",
+        "> said",
+        "~~gone~~",
+        "$x$",
+        "[a](b)",
+        "<b>",
+        "a | b",
+        "`c`",
+        "*d*_e_",
+    ]
+    curves = [(name, seed, n, 0.5 + 0.01 * seed * n) for name in names for seed in (0, 1) for n in (0, 1)]
+    results = pd.DataFrame(curves, columns=["strategy", "seed", "round", "accuracy"])
+    results = results.assign(n_labels=10 * (1 + results["round"]), imbalance=0.0, query_seconds=0.0)
+    summary = summarize(results, names[0])
+    page = marked.render("\n".join(f"- {_cell(name)}: fine" for name in summary.index))
+    assert re.findall("<li>(.*): fine</li>", page) == [html.escape(name) for name in names]
+    assert page.count("<") == 2 * len(names) + 2 and all("$" not in _cell(name).replace("\\$", "") for name in names)
+
+
+def test_what_cannot_be_written_is_said(found, tmp_path):
+    command = "skal compare ``` and ````"
+    assert found.to_markdown(command=command).splitlines()[-3:] == ["`````", command, "`````"]
+    for wrong in (5, ["skal"]):
+        with pytest.raises(TypeError, match="'command' of to_html must be a text or None. Got "):
+            found.to_html(tmp_path / "report.html", command=wrong)
+        with pytest.raises(TypeError, match="'command' of to_markdown must be a text or None. Got "):
+            found.to_markdown(command=wrong)
+    with pytest.raises(FileNotFoundError, match="nowhere.report.html'$"):
+        found.to_html(tmp_path / "nowhere" / "report.html")
+    with pytest.raises(OSError, match=f"{tmp_path.name}'$"):
+        found.to_html(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    # As of a folder whose name is not in UTF-8.
+    path = found.to_html(tmp_path / "report.html", command="skal compare --data \udce9t\udce9")
+    assert "--data ?t?" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("results", "reference", "error", "message"),
+    [
+        (
+            "results.csv",
+            "a",
+            TypeError,
+            "'results' of Comparison must be a DataFrame, as of compare. Got 'results.csv'",
+        ),
+        (pd.DataFrame({"x": [1]}), "a", TypeError, "'results' of Comparison must be a DataFrame"),
+        (pd.DataFrame({"strategy": ["ab"]}), "a", ValueError, "The 'reference' must be the name of a strategy: ab. Go"),
+    ],
+)
+def test_what_is_no_comparison(results, reference, error, message):
+    with pytest.raises(error, match=message):
+        Comparison(results, reference)
 
 
 class TestCharts:
