@@ -40,7 +40,8 @@ def fitted(name: str, widest: float) -> str:
     ends = np.cumsum([_width(sign) for sign in name])
     if not name or ends[-1] <= widest:
         return name
-    return f"{name[: max(1, np.searchsorted(ends, widest - 1, side='right'))]}\u2026"
+    n_kept = int(np.searchsorted(ends, widest - 1, side="right"))
+    return f"{name[: max(1, n_kept)]}\u2026"
 
 
 def _width(sign: str) -> float:

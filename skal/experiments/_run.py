@@ -304,8 +304,9 @@ def _run(
     try:
         return _simulate(name, named[name], estimator, template, data, plan, scores, seed)
     except Exception as error:
-        message = " ".join(str(error).split())
-        raise RunError(f"{name} with seed {seed} failed: {type(error).__name__}: {message}") from error
+        what = ": ".join([type(error).__name__, *[" ".join(str(error).split())] * bool(str(error))])
+        end = "" if what.endswith((".", "?", "!")) else "."
+        raise RunError(f"{name} with seed {seed} failed: {what}{end}") from error
 
 
 class Start(NamedTuple):
@@ -416,6 +417,6 @@ def _as_int(sequence: np.random.SeedSequence) -> int:
 def _ordered(results: pd.DataFrame, named: Iterable[str], seeds: Sequence[int]) -> pd.DataFrame:
     """The rows that were asked for, by strategy, seed and round."""
     order = {name: position for position, name in enumerate(named)}
-    wanted = results[results["strategy"].isin(order) & results["seed"].isin(seeds)].copy()
-    wanted["_order"] = wanted["strategy"].map(order)
-    return wanted.sort_values(["_order", "seed", "round"]).drop(columns="_order").reset_index(drop=True)
+    wanted = results[results["strategy"].isin(order) & results["seed"].isin(seeds)]
+    keys = wanted["round"], wanted["seed"], wanted["strategy"].map(order)
+    return wanted.iloc[np.lexsort(keys)].reset_index(drop=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -189,6 +189,7 @@ def summarize(results: pd.DataFrame, reference: str, correction: str | None = "h
     last = results[results["round"] == results["round"].max()].sort_values("seed")
     finals = {name: runs[scores].to_numpy(float) for name, runs in last.groupby("strategy", sort=False)}
     rows: list[dict[str, Any]] = []
+    by_name = {}
     for name, runs in per_seed.items():
         own = results[results["strategy"] == name]
         needed = _labels_needed(runs["curves"], per_seed[reference]["curves"])
@@ -204,14 +205,14 @@ def summarize(results: pd.DataFrame, reference: str, correction: str | None = "h
             "labels_needed_reference": float(needed[:, 1].mean()),
             "labels_saved_censored": int(needed[:, 2].sum()),
         }
-        differences = {
+        by_name[name] = {
             "final": _apart(runs["final"], per_seed[reference]["final"]),
             "area": _apart(runs["area"], per_seed[reference]["area"]),
             "labels_saved": needed[:, 1] - needed[:, 0],
             **{score: _apart(finals[name][:, i], finals[reference][:, i]) for i, score in enumerate(scores) if i > 0},
         }
-        rows.append(row | {"differences": differences})
-    return _with_tests(rows, reference, correction)
+        rows.append(row)
+    return _with_tests(rows, by_name, reference, correction)
 
 
 def _apart(own: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -220,9 +221,10 @@ def _apart(own: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.fl
     return np.where(np.abs(own - base) <= _ROUNDING * scale, 0.0, own - base)
 
 
-def _with_tests(rows: list[dict[str, Any]], reference: str, correction: str | None) -> pd.DataFrame:
-    """The rows with intervals, p-values and verdicts in place of the differences by seed."""
-    by_name = {row["strategy"]: row.pop("differences") for row in rows}
+def _with_tests(
+    rows: list[dict[str, Any]], by_name: Mapping[str, Mapping[str, Any]], reference: str, correction: str | None
+) -> pd.DataFrame:
+    """The rows with intervals, p-values and verdicts of the differences by seed: of each measure, by strategy."""
     others = [name for name in by_name if name != reference]
     for measure in by_name[reference]:
         values = [by_name[name][measure] for name in others]

@@ -25,6 +25,7 @@ from ._scoring import check_scoring
 from ._sentences import counted
 from ._spoken import split_words
 from ._spoken_strategies import default_strategies, make_strategies, spoken_name, strategy_classes
+from ._tables import TABLES
 
 __all__ = ["add_arguments", "run"]
 
@@ -188,6 +189,10 @@ def _run(args: argparse.Namespace) -> int:
             raise ValueError(f"--{option.replace('_', '-')} must be at least 1. Got {getattr(args, option)}.")
     if not args.data.strip():
         raise ValueError(f"--data must be {', '.join(BUNDLED)}, a folder or a file. Got an empty text.")
+    if args.target is not None and Path(args.data).suffix.lower() not in TABLES:
+        raise ValueError(f"--target is for tables, {' and '.join(TABLES)} files. Got --data {args.data}.")
+    if args.image_size is not None and not (is_photos(args.data) or args.data == "cifar10"):
+        raise ValueError(f"--image-size is for folders of images. Got --data {args.data}.")
     if args.out.exists() and not args.out.is_dir():
         raise ValueError(f"--out must be a folder, or one to be made. Got '{args.out}', which is a file.")
     reference = args.reference
@@ -337,7 +342,13 @@ def _parse_seeds(words: list[str]) -> int | list[int]:
         numbers = [int(word) for word in words]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 0 or numbers == [0] or len(set(numbers)) != len(numbers):
+    if (
+        not numbers
+        or min(numbers) < 0
+        or max(numbers) >= 1 << 63
+        or numbers == [0]
+        or len(set(numbers)) != len(numbers)
+    ):
         raise ValueError(
             f"--seeds must be a count of at least 1 or distinct non-negative integers. Got {' '.join(words)}."
         )
