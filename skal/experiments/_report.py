@@ -12,7 +12,7 @@ import pandas as pd
 
 from ._charts import balance_chart, curves_chart, forest_chart, swatch
 from ._pictures import Pick, png_url
-from ._sentences import POINT, censored_sentence, counted, sentence, statistics_sentence
+from ._sentences import POINT, censored_sentence, counted, power_sentence, sentence, statistics_sentence
 
 if TYPE_CHECKING:
     from ._comparison import Comparison
@@ -104,6 +104,7 @@ def _stated(found: Comparison, summary: pd.DataFrame) -> list[str]:
     return [
         statistics_sentence(summary, found.correction),
         *censored_sentence(summary, found.reference),
+        *power_sentence(summary),
         *found.notes,
     ]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ._statistics import LEVEL
+from ._statistics import LEVEL, POWER
 
-__all__ = ["POINT", "censored_sentence", "counted", "sentence", "statistics_sentence"]
+__all__ = ["POINT", "censored_sentence", "counted", "power_sentence", "sentence", "statistics_sentence"]
 
 # The difference that undecided strategies are asked to show.
 POINT = 0.01
@@ -76,3 +76,12 @@ def censored_sentence(summary: pd.DataFrame, reference: str) -> list[str]:
         f"The best score of {reference} was missed by {', '.join(named)} of {runs}: labels saved are then "
         "those for the strategy's own best score, and it would need more for the other."
     ] * bool(named)
+
+
+def power_sentence(summary: pd.DataFrame) -> list[str]:
+    """What the runs that would decide a difference are, where they are spoken of."""
+    is_said = (summary["n_seeds"] > 1) & (summary["area_verdict"] == "undecided")
+    return [
+        f"Runs that would decide a difference of {POINT}: so many find one that is there with a probability of {POWER}, "
+        "by the spread of these runs, and where no other strategy is compared."
+    ] * bool(is_said.any())

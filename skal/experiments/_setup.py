@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,5 +47,6 @@ def _each(n_queries: int) -> str:
 
 
 def _short(obj: Any) -> str:
-    text = " ".join(repr(obj).split())
+    # Where an object lies in memory is another in each process.
+    text = re.sub(r" at 0x[0-9A-Fa-f]+", "", " ".join(repr(obj).split()))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 4]} ..."

@@ -18,6 +18,7 @@ from ..utils._validation import shown
 __all__ = [
     "LEVEL",
     "NO_SCORES",
+    "POWER",
     "Interval",
     "adjust",
     "check_correction",

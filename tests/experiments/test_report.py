@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from torch.utils.data import TensorDataset
 
 from skal.experiments import Comparison, compare
@@ -130,6 +131,13 @@ class TestPage:
                 twin = {(pick.position + 100) % 200} & set(run[: 15 + i])
                 assert pick.is_repeat or not twin
 
+    def test_how_many_runs_would_decide_is_explained_where_it_is_said(self, page, found):
+        power = "with a probability of 0.8, by the spread of these runs, and where no other strategy is compared."
+        assert power in page.read_text(encoding="utf-8") and power in found.to_markdown()
+        model = LogisticRegression(max_iter=100)
+        one = compare([MarginSampling()], model, X.reshape(200, -1), Y, **{**SIZES, "seeds": 1})
+        assert power not in one.to_markdown()
+
     def test_one_run_and_random_alone(self, tmp_path):
         model = LogisticRegression(max_iter=100)
         alone = compare([], model, X.reshape(200, -1), Y, **{**SIZES, "seeds": 1})
@@ -149,6 +157,11 @@ class TestPage:
         assert found.setup["labels"] == "20 to 25, 5 in a single query"
         text = found.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
         assert "The last class is not drawn." in text
+
+    def test_what_it_was_run_with_is_the_same_in_every_process(self):
+        model = make_pipeline(FunctionTransformer(lambda X: X), LogisticRegression())
+        setup = compare([], model, X.reshape(200, -1), Y, **{**SIZES, "seeds": 1}).setup
+        assert "FunctionTransformer(func=<function" in setup["model"] and "0x" not in setup["model"]
 
     @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
     def test_a_browser_finds_no_fault(self, page, tmp_path):
@@ -325,6 +338,12 @@ class TestPictures:
         assert self.picks(table).text == "12, 13, 14" and self.picks(table).picture is None
         frame = pd.DataFrame(table, columns=["a", "b", "c"])
         assert self.picks(frame).text == "a: 12, b: 13, c: 14"
+        mixed = frame.assign(
+            b=[f"word {i}" for i in range(20)], d=[i > 3 for i in range(20)], e=pd.Categorical(["x"] * 20)
+        )
+        assert self.picks(mixed).text == "a: 12, b: word 4, c: 14, d: True, e: x"
+        polars = pytest.importorskip("polars").DataFrame({"a": np.arange(20) / 3, "b": ["word"] * 20})
+        assert self.picks(polars).text == "a: 1.33, b: word"
         texts = [f"number {i} " + "word " * 100 for i in range(20)]
         for kind in (texts, np.array(texts, dtype=object)):
             assert self.picks(kind).text.startswith("number 4 word") and len(self.picks(kind).text) == 120
