@@ -82,6 +82,6 @@ def power_sentence(summary: pd.DataFrame) -> list[str]:
     """What the runs that would decide a difference are, where they are spoken of."""
     is_said = (summary["n_seeds"] > 1) & (summary["area_verdict"] == "undecided")
     return [
-        f"Runs that would decide a difference of {POINT}: so many find one that is there with a probability of {POWER}, "
-        "by the spread of these runs, and where no other strategy is compared."
+        f"Runs that would decide a difference of {POINT}: so many find one that is there with a probability of {POWER}"
+        ", by the spread of these runs, and where no other strategy is compared."
     ] * bool(is_said.any())
