@@ -271,5 +271,6 @@ def _labels_needed(curves: Sequence[Any], ref_curves: Sequence[Any]) -> NDArray[
         # Against a curve that is there with no label, savings are the labels needed.
         needed = label_savings([0.0], [target], labels, scores, target=target)
         saved = label_savings(labels, scores, ref_labels, ref_scores, target=target)
-        rows.append((needed, needed + saved, scores.max() < ref_scores.max()))
+        missed = _apart(scores.max(keepdims=True), ref_scores.max(keepdims=True))[0] < 0
+        rows.append((needed, needed + saved, missed))
     return np.array(rows, dtype=np.float64)

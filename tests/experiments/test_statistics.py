@@ -229,8 +229,10 @@ class TestSummarize:
         for measure in ("area", "final"):
             assert row[f"{measure}_verdict"] == "undecided" and row[f"{measure}_difference"] == 0
             assert row[f"{measure}_p"] == row[f"{measure}_exact_p"] == 1
+        assert summarize(noisy, "b").loc["a", "labels_saved_censored"] == 0
         small = pd.DataFrame(curves("a", table) + curves("b", table * (1 + 1e-9)))
         assert summarize(small, "a").loc["b", "area_difference"] > 0
+        assert summarize(small, "b").loc["a", "labels_saved_censored"] == 3
 
     def test_rows_in_any_order(self, results):
         shuffled = results.sample(frac=1, random_state=0)
