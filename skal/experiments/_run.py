@@ -147,7 +147,7 @@ def compare(
     Raises
     ------
     TypeError
-        For a strategy or an estimator that is none, such as its class or its name.
+        For a strategy or an estimator that is none, such as its class or its name, or an `out` that is no path.
     ValueError
         For sizes that do not fit the data, `y` that is no class labels, duplicate names or seeds, or an `out` folder of
         other settings, of another version, or with files that cannot be read; an unknown score or reference.
@@ -193,6 +193,8 @@ def compare(
     check_correction(correction)
     if not isinstance(aa, bool):
         raise ValueError(f"The 'aa' parameter of compare must be a bool. Got {shown(aa)} instead.")
+    if out is not None and not isinstance(out, (str, os.PathLike)):
+        raise TypeError(f"'out' of compare must be a path or None. Got {shown(out)}.")
     scores = check_scoring(scoring)
     check_estimator(estimator)
     check_learner(learner)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..utils._csv import read_csv
 from ..utils._validation import shown
 
 __all__ = ["TABLES", "load_table"]
@@ -34,7 +34,7 @@ def load_table(path: Path, target: str | None = None) -> tuple[pd.DataFrame, NDA
         If the file cannot be read, no column can be told to hold the labels, or labels are missing.
     """
     try:
-        frame = _read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+        frame = read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
     except ImportError as error:
         raise ValueError(
             f"'{path}' needs pyarrow to be read. Install it with: pip install pyarrow, or give a CSV file."
@@ -57,18 +57,3 @@ def load_table(path: Path, target: str | None = None) -> tuple[pd.DataFrame, NDA
     if X.shape[1] == 0:
         raise ValueError(f"'{path}' must have columns beside the labels. Got {found[0]!r} alone.")
     return X, labels.to_numpy() if labels.dtype.kind in "iufb" else np.array([str(label) for label in labels])
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """The table, whose columns are those of the header: pandas would rename a second one of a name, or shift them."""
-    names = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].dropna()
-    if names.duplicated().any():
-        raise ValueError(
-            f"its columns must have distinct names, and {names[names.duplicated()].iloc[0]!r} is there twice"
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            return pd.read_csv(path, index_col=False)
-        except pd.errors.ParserWarning as error:
-            raise ValueError("its rows hold more cells than its header has names") from error

@@ -409,6 +409,10 @@ class TestErrors:
             with pytest.raises(ValueError, match=rf"'y_test' of compare must hold classes of 'y' alone. Got {got}.$"):
                 compare([], model, X, y, X[: len(labels)], labels, **SMALL)
 
+    def test_no_path(self, data, model):
+        with pytest.raises(TypeError, match=r"'out' of compare must be a path or None. Got 3.$"):
+            compare([], model, *data, **SMALL, out=3)
+
     def test_strategies(self, data, model):
         with pytest.raises(ValueError, match=r"Got EntropySampling twice; pass a dict"):
             compare([EntropySampling(), EntropySampling()], model, *data, **SMALL)
