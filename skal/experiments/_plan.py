@@ -170,10 +170,10 @@ def check_estimator(estimator: Any) -> None:
 
 def check_seeds(seeds: int | Iterable[int]) -> list[int]:
     """The seeds themselves; a count stands for the first so many."""
-    count = _is_integer(seeds)
-    if count and seeds > _LARGEST_SEED:  # type: ignore[operator]
+    is_count = _is_integer(seeds)
+    if is_count and seeds > _LARGEST_SEED:  # type: ignore[operator]
         raise ValueError(f"'seeds' of compare must fit into 64 bits. Got {seeds}.")
-    given: Any = range(int(seeds)) if count else seeds  # type: ignore[arg-type]
+    given: Any = range(int(seeds)) if is_count else seeds  # type: ignore[arg-type]
     listed = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else []
     found = [int(seed) for seed in listed if _is_integer(seed)]
     if not found or len(found) < len(listed) or min(found) < 0 or len(set(found)) < len(found):

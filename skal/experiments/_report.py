@@ -141,8 +141,8 @@ def _words(score: str) -> str:
 def _cell(text: Any) -> str:
     """Text that Markdown shows as it is."""
     plain = " ".join(str(text).split()).replace("\\", "\\\\").replace("&", "&amp;")
-    # A bar, dash, plus or number is a list, a rule or a table's line at the beginning alone.
     plain = re.sub(r"[|*_`<>\[\]#~$]", r"\\\g<0>", plain)
+    # At the beginning these make a list or a heading.
     return re.sub(r"^([-+=]|\d+[.)])(?=\s|$)", lambda found: f"{found[0][:-1]}\\{found[0][-1]}", plain)
 
 

@@ -189,9 +189,11 @@ def _run(args: argparse.Namespace) -> int:
             raise ValueError(f"--{option.replace('_', '-')} must be at least 1. Got {getattr(args, option)}.")
     if not args.data.strip():
         raise ValueError(f"--data must be {', '.join(BUNDLED)}, a folder or a file. Got an empty text.")
-    if args.target is not None and Path(args.data).suffix.lower() not in TABLES:
+    # What is not there is said later.
+    is_there = args.data in BUNDLED or Path(args.data).exists()
+    if is_there and args.target is not None and Path(args.data).suffix.lower() not in TABLES:
         raise ValueError(f"--target is for tables, {' and '.join(TABLES)} files. Got --data {args.data}.")
-    if args.image_size is not None and not (is_photos(args.data) or args.data == "cifar10"):
+    if is_there and args.image_size is not None and not (is_photos(args.data) or args.data == "cifar10"):
         raise ValueError(f"--image-size is for folders of images. Got --data {args.data}.")
     if args.out.exists() and not args.out.is_dir():
         raise ValueError(f"--out must be a folder, or one to be made. Got '{args.out}', which is a file.")

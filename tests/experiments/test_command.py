@@ -163,6 +163,7 @@ def test_without_matplotlib_it_says_so_and_goes_on(table, tmp_path, capsys, monk
         (["compare", "--epochs", "0"], "--epochs must be at least 1. Got 0"),
         (["compare", "--target", "species"], "--target is for tables, .csv and .parquet files. Got --data digits."),
         (["compare", "--image-size", "64"], "--image-size is for folders of images. Got --data digits."),
+        (["compare", "--data", "nowhere", "--image-size", "64"], "Got 'nowhere', which does not exist"),
         (["compare", "--seeds", "9223372036854775808"], "--seeds must be a count of at least 1"),
         (
             ["compare", "--strategies", "collections:OrderedDict"],
