@@ -36,7 +36,7 @@ class AcrossDataSets:
     TypeError
         If `comparisons` is no mapping of comparisons.
     ValueError
-        If there are fewer than two data sets or common strategies, or `measure` is none.
+        If there are fewer than two data sets or common strategies, their first scores differ, or `measure` is none.
 
     Notes
     -----
@@ -75,6 +75,10 @@ class AcrossDataSets:
             raise ValueError(f"'comparisons' must be of two data sets or more. Got {len(comparisons)}.")
         if measure not in _MEASURES:
             raise ValueError(f"'measure' must be one of {', '.join(_MEASURES)}. Got {shown(measure)}.")
+        scores = {one.scores[0]: name for name, one in comparisons.items()}
+        if len(scores) > 1:
+            found = ", ".join(f"{score} on {name}" for score, name in scores.items())
+            raise ValueError(f"'comparisons' must have one score that decides, the first of each. Got {found}.")
         self.comparisons = dict(comparisons)
         self.measure = measure
         names = [one.results["strategy"].unique().tolist() for one in self.comparisons.values()]

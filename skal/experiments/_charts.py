@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 import pandas as pd
 
-from ._display import COLORS
+from ._display import COLORS, fitted
 from ._statistics import LEVEL, mean_interval, score_columns
 
 __all__ = ["balance_chart", "curves_chart", "forest_chart", "swatch"]
@@ -17,13 +17,15 @@ _DASHES = ["", "9 3", "2 3"]
 # Of a curve, under the pointer; classes whose names find room.
 _N_POINTS = 60
 _N_NAMES = 20
+# Height of the font in pixels, as the style of the page says.
+_FONT = 13
 
 
 class _Axis:
     """A scale from values to pixels, with round ticks."""
 
     def __init__(self, low: float, high: float, start: float, stop: float) -> None:
-        if not high > low:
+        if not high - low > 1e-9 * max(abs(low), abs(high)):  # the same but for rounding
             low, high = low - 0.5, high + 0.5
         self._low, self._scale, self._start = low, (stop - start) / (high - low), start
         size = 10 ** np.floor(np.log10((high - low) / 4))
@@ -58,7 +60,7 @@ def swatch(position: int | None) -> str:
 
 def curves_chart(results: pd.DataFrame, positions: dict[str, int | None], ceiling: float | None) -> str:
     """Mean learning curves with bands of their intervals; the ceiling is a dotted line."""
-    width, height, left, bottom = 760, 400, 58, 44
+    width, height, bottom = 760, 400, 44
     score = score_columns(results)[0]
     tables = {
         name: results[results["strategy"] == name].pivot(index="n_labels", columns="seed", values=score)
@@ -67,8 +69,9 @@ def curves_chart(results: pd.DataFrame, positions: dict[str, int | None], ceilin
     bands = {name: np.array([mean_interval(row) for row in table.to_numpy()]) for name, table in tables.items()}
     values = np.concatenate([band.ravel() for band in bands.values()] + ([] if ceiling is None else [[ceiling]]))
     labels = next(iter(tables.values())).index.to_numpy()
-    x = _Axis(labels.min(), labels.max(), left, width - 14)
     y = _Axis(np.nanmin(values), np.nanmax(values), height - bottom, 12)
+    left = max(58.0, 14 + 0.64 * _FONT * max(len(y.text(tick)) for tick in y.ticks))
+    x = _Axis(labels.min(), labels.max(), left, width - 14)
     parts = [
         f'<line class="grid" x1="{left}" x2="{width - 14}" y1="{y(tick)}" y2="{y(tick)}"/>'
         f'<text x="{left - 8}" y="{y(tick) + 4}" text-anchor="end">{y.text(tick)}</text>'
@@ -103,7 +106,7 @@ def curves_chart(results: pd.DataFrame, positions: dict[str, int | None], ceilin
 def forest_chart(summary: pd.DataFrame, positions: dict[str, int | None], reference: str) -> str:
     """Paired differences of the area with their intervals, one line for each strategy."""
     others = [name for name in summary.index if name != reference]
-    width, row_height, left, right = 760, 34, 190, 170
+    width, row_height, left, right = 760, 34, 220, 170
     height = 46 + row_height * len(others)
     ends = summary.loc[others, ["area_difference", "area_low", "area_high"]].to_numpy(float)
     finite = np.append(ends[np.isfinite(ends)], 0.0)
@@ -129,7 +132,7 @@ def forest_chart(summary: pd.DataFrame, positions: dict[str, int | None], refere
         parts.append(
             f"<g><title>{escape(name)}: {mean:+.4f}{interval}, {word}</title>"
             f'<rect x="0" y="{at - row_height / 2}" width="{width}" height="{row_height}" fill="transparent"/>'
-            f'<text x="{left - 12}" y="{at + 4}" text-anchor="end">{escape(_short(name))}</text>'
+            f'<text x="{left - 12}" y="{at + 4}" text-anchor="end">{escape(fitted(name, (left - 12) / _FONT))}</text>'
             f'{line if np.isfinite(low) else ""}<circle cx="{x(mean)}" cy="{at}" r="6" fill="{color}"/>'
             f'<text x="{width - right + 12}" y="{at + 4}">{mean:+.4f} {word}</text></g>'
         )
@@ -150,17 +153,13 @@ def balance_chart(counts: pd.Series, largest: float, position: int | None) -> st
             f'fill="{_fill(position)}"/></g>'
         )
         if named:
-            text = escape(_short(str(label), int(step / 9)))
+            text = escape(fitted(str(label), 0.95 * step / _FONT))
             parts.append(f'<text x="{(i + 0.5) * step:.1f}" y="{height + 13}" text-anchor="middle">{text}</text>')
     return _svg(width, height + 17 * named, "Labels of each class", parts)
 
 
-def _short(name: str, longest: int = 24) -> str:
-    return name if len(name) <= longest else f"{name[: max(1, longest - 1)]}\u2026"
-
-
 def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}" style="max-width:{width}px">'
-        f"{''.join(parts)}</svg>"
+        f'<div class="wide"><svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}" '
+        f'style="max-width:{width}px">{"".join(parts)}</svg></div>'
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..rows import n_rows
 from ..utils._files import write_atomically
+from ..utils._validation import shown
 from ._display import DifferencesDisplay, Displays, LearningCurvesDisplay, format_table, plot_comparison
 from ._pictures import Pick, look
 from ._plan import check_reference
@@ -53,6 +54,13 @@ class Comparison:
         How p-values and verdicts are adjusted for the number of strategies.
     record : Record, default=None
         What `compare` keeps beside the results.
+
+    Raises
+    ------
+    TypeError
+        If `results` is no such DataFrame.
+    ValueError
+        If `reference` is none of its strategies.
     """
 
     def __init__(
@@ -64,6 +72,9 @@ class Comparison:
         correction: str | None = "holm",
         record: Record | None = None,
     ):
+        if not isinstance(results, pd.DataFrame) or "strategy" not in results:
+            raise TypeError(f"'results' of Comparison must be a DataFrame, as of compare. Got {shown(results)}.")
+        check_reference(reference, dict.fromkeys(results["strategy"].unique()), reference)
         self.results = results
         self.reference = reference
         self.notes = tuple(notes)
@@ -223,9 +234,14 @@ class Comparison:
 
         Raises
         ------
+        TypeError
+            If `command` is no text.
         ValueError
             If there is not one of the `samples` for each row of `X`.
+        OSError
+            If the file cannot be written.
         """
+        _check_command(command, "to_html")
         picks = self.first_picks
         if samples is not None:
             n = len(self._kept().labels)
@@ -235,11 +251,13 @@ class Comparison:
                 )
             looks = [look(samples, pick.position) for pick in picks]
             picks = [pick._replace(picture=each[0], text=each[1]) for pick, each in zip(picks, looks, strict=True)]
-        write_atomically(Path(path), html_report(self, command, picks))
+        # Names of files may hold what is no text.
+        write_atomically(Path(path), html_report(self, command, picks).encode("utf-8", "replace"))
         return Path(path)
 
     def to_markdown(self, *, command: str | None = None) -> str:
         """The report as Markdown, for a pull request: sentences, table, checks, and how to repeat it."""
+        _check_command(command, "to_markdown")
         return markdown_report(self, command)
 
     @property
@@ -292,3 +310,8 @@ class Comparison:
     def __repr__(self) -> str:
         names = ", ".join(self.results["strategy"].unique())
         return f"Comparison({names}; {self.results['seed'].nunique()} seeds)"
+
+
+def _check_command(command: Any, of: str) -> None:
+    if command is not None and not isinstance(command, str):
+        raise TypeError(f"'command' of {of} must be a text or None. Got {shown(command)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = [
     "DifferencesDisplay",
     "Displays",
     "LearningCurvesDisplay",
+    "fitted",
     "format_table",
     "plot_comparison",
     "plot_ranks",
@@ -29,6 +31,28 @@ __all__ = [
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (3, 1, 1, 1))]
+# Longer names, in heights of the font, would take the room of what is drawn.
+_LONGEST_NAME = 16
+
+
+def fitted(name: str, widest: float) -> str:
+    """A name, cut where it is wider than so many heights of the font (by generous widths of its signs)."""
+    ends = np.cumsum([_width(sign) for sign in name])
+    if not name or ends[-1] <= widest:
+        return name
+    n_kept = int(np.searchsorted(ends, widest - 1, side="right"))
+    return f"{name[: max(1, n_kept)]}\u2026"
+
+
+def _width(sign: str) -> float:
+    if unicodedata.east_asian_width(sign) in "WF" or sign in "MWmw%@":
+        return 1.0
+    return 0.75 if sign.isupper() else 0.64
+
+
+def _in_picture(name: str) -> str:
+    """A name as matplotlib shows it: it takes `$` for mathematics, and leaves out of legends what begins with `_`."""
+    return f"{' ' * name.startswith('_')}{fitted(name, _LONGEST_NAME)}".replace("$", r"\$")
 
 
 def format_table(summary: pd.DataFrame, reference: str, score: str, correction: str | None) -> str:
@@ -159,7 +183,7 @@ def plot_ranks(ranks: pd.Series, groups: list[list[str]], n_sets: int, path: str
         end = 1 - 0.15 if left else len(ranks) + 0.15
         axes.plot([rank, rank, end], [0, -level, -level], color="black", linewidth=1)
         side = {"ha": "right" if left else "left", "va": "center"}
-        axes.annotate(f" {name} ({rank:.2f}) ", (end, -level), fontsize=10, **side)
+        axes.annotate(f" {_in_picture(str(name))} ({rank:.2f}) ", (end, -level), fontsize=10, **side)
     for i, group in enumerate(groups):
         ends = ranks[group]
         level = -0.15 - 0.18 * i
@@ -218,10 +242,10 @@ def _draw_curves(axes: Any, results: pd.DataFrame, names: list[str], styles: dic
         labels = table.index.to_numpy()
         mean, low, high = np.array([mean_interval(values) for values in table.to_numpy()]).T
         axes.fill_between(labels, low, high, color=styles[name]["color"], alpha=0.10, linewidth=0)
-        axes.plot(labels, mean, label=name, linewidth=1.8, markersize=5, **styles[name])
+        axes.plot(labels, mean, label=_in_picture(name), linewidth=1.8, markersize=5, **styles[name])
     n_seeds = results["seed"].nunique()
     axes.set_xlabel("labels")
-    axes.set_ylabel(f"test {score.replace('_', ' ')}")
+    axes.set_ylabel(f"test {_in_picture(score.replace('_', ' '))}")
     axes.set_title(f"Learning curves: mean of {n_seeds} runs, band: {LEVEL:.0%} interval", loc="left", fontsize=11)
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -247,11 +271,11 @@ def _draw_differences(
             fontsize=10,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
-    axes.set_yticks(range(len(others)), others)
+    axes.set_yticks(range(len(others)), map(_in_picture, others))
     axes.set_ylim(len(others) - 0.4, -0.7)
     axes.margins(x=0.15)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(f"points of 0.01; 0 is {reference}")
-    axes.set_title(f"Area under the curve: difference, {LEVEL:.0%} interval", loc="left", fontsize=11)
+    axes.set_xlabel(f"points of 0.01; 0 is {_in_picture(reference)}")
+    axes.set_title(f"Area difference, {LEVEL:.0%} interval", loc="left", fontsize=11)
     axes.grid(axis="x", color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -19,7 +19,7 @@ from torch import nn
 
 from ..nets import DeepClassifier
 from ..utils._validation import shown
-from ._spoken import import_object, parse_call
+from ._spoken import import_object, make, parse_call
 
 __all__ = ["SmallCNN", "Training", "demo_estimator", "named_estimator"]
 
@@ -122,7 +122,7 @@ def named_estimator(
     if isinstance(found, nn.Module) or (inspect.isclass(found) and issubclass(found, nn.Module)):
         return _network(found, y, weights, training), spoken
     if not hasattr(found, "fit") or inspect.isclass(found):
-        found = found() if callable(found) else found
+        found = make(found, spoken, "--model") if callable(found) else found
     if not all(hasattr(found, name) for name in ("fit", "predict", "get_params")):
         raise ValueError(f"--model must name a classifier, or a torch module. Got '{spoken}', {shown(found)}.")
     _refuse(weights, training, f"'{spoken}'")

@@ -65,10 +65,11 @@ def look(X: Any, position: int) -> tuple[NDArray[np.uint8] | None, str]:
         picture = _picture(flat.reshape(shape[1:]))
         if picture is not None:
             return picture, ""
-    names = column_names(rows) if flat is not None and hasattr(rows, "columns") else None
-    if flat is not None:
-        numbers = [f"{value:.3g}" for value in flat[0]]
-        text = ", ".join(numbers if names is None else [f"{key}: {value}" for key, value in zip(names, numbers)])
+    names = column_names(rows) if hasattr(rows, "columns") else None
+    if flat is not None or names is not None:
+        values = np.asarray(rows, dtype=object).ravel() if flat is None else flat[0]
+        cells = [f"{value:.3g}" if isinstance(value, (float, np.floating)) else str(value) for value in values]
+        text = ", ".join(cells if names is None else [f"{key}: {cell}" for key, cell in zip(names, cells)])
     else:
         text = " ".join(str(rows[0] if isinstance(rows, (list, np.ndarray)) else rows).split())
     return None, text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 4]} ..."

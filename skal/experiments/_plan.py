@@ -34,6 +34,10 @@ __all__ = [
 ]
 
 
+# Seeds are a column of 64 bits.
+_LARGEST_SEED = (1 << 63) - 1
+
+
 class Data(NamedTuple):
     """What is simulated on; without a test set, each seed splits its own off."""
 
@@ -166,11 +170,16 @@ def check_estimator(estimator: Any) -> None:
 
 def check_seeds(seeds: int | Iterable[int]) -> list[int]:
     """The seeds themselves; a count stands for the first so many."""
-    given: Any = range(int(seeds)) if _is_integer(seeds) else seeds  # type: ignore[arg-type]
+    is_count = _is_integer(seeds)
+    if is_count and seeds > _LARGEST_SEED:  # type: ignore[operator]
+        raise ValueError(f"'seeds' of compare must fit into 64 bits. Got {seeds}.")
+    given: Any = range(int(seeds)) if is_count else seeds  # type: ignore[arg-type]
     listed = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else []
     found = [int(seed) for seed in listed if _is_integer(seed)]
     if not found or len(found) < len(listed) or min(found) < 0 or len(set(found)) < len(found):
         raise ValueError(f"'seeds' of compare must be a count >= 1 or distinct non-negative integers. Got {seeds}.")
+    if max(found) > _LARGEST_SEED:
+        raise ValueError(f"'seeds' of compare must fit into 64 bits. Got {max(found)}.")
     return found
 
 
@@ -209,6 +218,12 @@ def check_data(X: Any, y: Any, X_test: Any, y_test: Any) -> Data:
             )
     if len(np.unique(data.y)) < 2:
         raise ValueError("'y' of compare must hold at least two classes. Got one.")
+    strange = [] if data.y_test is None else sorted(set(data.y_test.tolist()) - set(data.y.tolist()), key=str)
+    if strange:
+        raise ValueError(
+            f"'y_test' of compare must hold classes of 'y' alone. Got {', '.join(map(shown, strange[:5]))}"
+            f"{' and more' if len(strange) > 5 else ''}."
+        )
     return data
 
 

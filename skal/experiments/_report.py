@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import pandas as pd
 
 from ._charts import balance_chart, curves_chart, forest_chart, swatch
 from ._pictures import Pick, png_url
-from ._sentences import POINT, censored_sentence, sentence, statistics_sentence
+from ._sentences import POINT, censored_sentence, counted, power_sentence, sentence, statistics_sentence
 
 if TYPE_CHECKING:
     from ._comparison import Comparison
@@ -63,8 +64,7 @@ def html_report(found: Comparison, command: str | None, picks: Sequence[Pick]) -
     if has_checks:
         sections.append(_section("Checks", _list(_check_sentences(found))))
     sections += [_cost(found.results, list(summary.index)), _repeat(found.setup, command)]
-    title = f"{len(others)} {'strategy' if len(others) == 1 else 'strategies'} against {reference}"
-    title = title if others else f"{reference} alone"
+    title = f"{counted(len(others), 'strategy', 'strategies')} against {reference}" if others else f"{reference} alone"
     return _PAGE.format(title=escape(title), style=_STYLE, body="".join(sections))
 
 
@@ -82,7 +82,9 @@ def markdown_report(found: Comparison, command: str | None) -> str:
         lines += ["", *(f"- {_cell(each)}" for each in _check_sentences(found))]
     lines += ["", *(f"- {key}: {_cell(value)}" for key, value in found.setup.items())]
     if command:
-        lines += ["", "```", command.replace("```", "'''"), "```"]
+        # Longer than any within it.
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
+        lines += ["", fence, command, fence]
     return "\n".join(lines) + "\n"
 
 
@@ -102,6 +104,7 @@ def _stated(found: Comparison, summary: pd.DataFrame) -> list[str]:
     return [
         statistics_sentence(summary, found.correction),
         *censored_sentence(summary, found.reference),
+        *power_sentence(summary),
         *found.notes,
     ]
 
@@ -138,9 +141,9 @@ def _words(score: str) -> str:
 def _cell(text: Any) -> str:
     """Text that Markdown shows as it is."""
     plain = " ".join(str(text).split()).replace("\\", "\\\\").replace("&", "&amp;")
-    for sign in "|*_`<[":
-        plain = plain.replace(sign, f"\\{sign}")
-    return plain
+    plain = re.sub(r"[|*_`<>\[\]#~$]", r"\\\g<0>", plain)
+    # At the beginning these make a list or a heading.
+    return re.sub(r"^([-+=]|\d+[.)])(?=\s|$)", lambda found: f"{found[0][:-1]}\\{found[0][-1]}", plain)
 
 
 # -- parts of the page -------------------------------------------------------------------------------------------
@@ -207,7 +210,8 @@ def _balance(counts: pd.DataFrame, positions: dict[str, int | None]) -> str:
         for name, row in shown.iterrows()
     ]
     note = "Labels of each class at the end, means over the runs, initial set included; classes in their order."
-    note += f" The last {left_out} classes are not drawn." if left_out > 0 else ""
+    left = "class is" if left_out == 1 else f"{left_out} classes are"
+    note += f" The last {left} not drawn." if left_out > 0 else ""
     return _section("Balance of classes", f'<p>{note}</p><dl class="balance">{"".join(rows)}</dl>')
 
 
@@ -249,25 +253,28 @@ _STYLE = """
 :root{color-scheme:light dark;--back:#fff;--text:#1c1c1c;--dim:#5c5c5c;--line:#dcdcdc;--card:#f5f5f5}
 @media(prefers-color-scheme:dark){:root{--back:#16181a;--text:#e8e8e8;--dim:#a3a3a3;--line:#3a3d40;--card:#212427}}
 body{background:var(--back);color:var(--text);font:16px/1.5 system-ui,sans-serif;max-width:1000px;margin:0 auto;
-padding:24px 20px 60px}
+padding:24px 20px 60px;overflow-wrap:anywhere}
 h1{font-size:1.6rem;margin:0 0 .5rem}h2{font-size:1.15rem;margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line);
 padding-bottom:.2rem}h3{font-size:1rem;margin:1rem 0 .4rem}p{margin:.4rem 0}.note{color:var(--dim);font-size:.9rem}
 .said{padding-left:1.2rem;font-size:1.05rem}.said li{margin:.35rem 0}.wide{overflow-x:auto}
 table{border-collapse:collapse;font-size:.92rem}th{color:var(--dim);font-weight:600}
-td,th{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-td.number,th.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-svg{width:100%;height:auto;display:block}svg text{fill:var(--text);font-size:13px}.grid{stroke:var(--line)}
+td,th{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top;
+min-width:10rem}
+td.number,th.number{min-width:0;text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+svg{width:100%;height:auto;display:block}.chart{min-width:540px}svg text{fill:var(--text);font-size:13px}
+.grid{stroke:var(--line)}
 .swatch{display:inline-block;width:30px;vertical-align:middle}.ceiling{stroke:var(--dim);stroke-width:2;
 stroke-dasharray:2 5}.point:hover{stroke:var(--text);stroke-width:2}
 .legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.3rem 1.4rem;margin:.5rem 0}
 .cards{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:5px;margin:0}
 .cards li{background:var(--card);border:3px solid transparent;border-radius:6px;padding:4px;text-align:center;
 max-width:200px}.cards li.repeat{border-color:#D55E00}.cards img{width:60px;height:60px;object-fit:contain;
-image-rendering:pixelated;display:block;margin:auto}.cards p{font-size:.75rem;text-align:left;margin:0;
-overflow-wrap:anywhere}.cards small{color:var(--dim);display:block;overflow-wrap:anywhere}
+image-rendering:pixelated;display:block;margin:auto}.cards p{font-size:.75rem;text-align:left;margin:0}
+.cards small{color:var(--dim);display:block}
 .balance{display:grid;grid-template-columns:minmax(90px,190px) 1fr;gap:6px 14px;align-items:end;margin:0}
-.balance dd{margin:0;border-bottom:1px solid var(--line)}.balance dt{overflow-wrap:anywhere}
-pre{background:var(--card);padding:.8rem;overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere;border-radius:6px}
+.balance dd{min-width:0;margin:0;border-bottom:1px solid var(--line)}
+@media(max-width:640px){.balance{grid-template-columns:minmax(0,1fr)}}
+pre{background:var(--card);padding:.8rem;overflow-x:auto;white-space:pre-wrap;border-radius:6px}
 """
 
 # The page may load nothing, whatever a name in it says.

@@ -147,7 +147,7 @@ def compare(
     Raises
     ------
     TypeError
-        For a strategy or an estimator that is none, such as its class or its name.
+        For a strategy or an estimator that is none, such as its class or its name, or an `out` that is no path.
     ValueError
         For sizes that do not fit the data, `y` that is no class labels, duplicate names or seeds, or an `out` folder of
         other settings, of another version, or with files that cannot be read; an unknown score or reference.
@@ -193,6 +193,8 @@ def compare(
     check_correction(correction)
     if not isinstance(aa, bool):
         raise ValueError(f"The 'aa' parameter of compare must be a bool. Got {shown(aa)} instead.")
+    if out is not None and not isinstance(out, (str, os.PathLike)):
+        raise TypeError(f"'out' of compare must be a path or None. Got {shown(out)}.")
     scores = check_scoring(scoring)
     check_estimator(estimator)
     check_learner(learner)
@@ -304,8 +306,9 @@ def _run(
     try:
         return _simulate(name, named[name], estimator, template, data, plan, scores, seed)
     except Exception as error:
-        message = " ".join(str(error).split())
-        raise RunError(f"{name} with seed {seed} failed: {type(error).__name__}: {message}") from error
+        what = ": ".join([type(error).__name__, *[" ".join(str(error).split())] * bool(str(error))])
+        end = "" if what.endswith((".", "?", "!")) else "."
+        raise RunError(f"{name} with seed {seed} failed: {what}{end}") from error
 
 
 class Start(NamedTuple):
@@ -416,6 +419,6 @@ def _as_int(sequence: np.random.SeedSequence) -> int:
 def _ordered(results: pd.DataFrame, named: Iterable[str], seeds: Sequence[int]) -> pd.DataFrame:
     """The rows that were asked for, by strategy, seed and round."""
     order = {name: position for position, name in enumerate(named)}
-    wanted = results[results["strategy"].isin(order) & results["seed"].isin(seeds)].copy()
-    wanted["_order"] = wanted["strategy"].map(order)
-    return wanted.sort_values(["_order", "seed", "round"]).drop(columns="_order").reset_index(drop=True)
+    wanted = results[results["strategy"].isin(order) & results["seed"].isin(seeds)]
+    keys = wanted["round"], wanted["seed"], wanted["strategy"].map(order)
+    return wanted.iloc[np.lexsort(keys)].reset_index(drop=True)

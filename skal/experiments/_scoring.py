@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -19,10 +20,15 @@ __all__ = ["Scorer", "check_scoring", "score_with", "settings_of"]
 Scorer = Callable[..., Any]
 
 # Of the summary; a score of such a name would hide them.
-_TAKEN = {*NO_SCORES, "n_seeds", "final", "area", "labels_saved", "labels_needed", "labels_needed_reference"}
+_MEASURES = ("final", "area", "labels_saved")
+_TAKEN = {
+    *NO_SCORES, *_MEASURES, "n_seeds", "labels_saved_censored", "labels_needed", "labels_needed_reference"
+}  # fmt: skip
+# What the summary appends to the names of measures, scores among them.
+_ENDS = ("difference", "low", "high", "p", "exact_p", "verdict")
 
 
-def check_scoring(scoring: Any, of: str = "compare") -> dict[str, str | Scorer]:
+def check_scoring(scoring: Any, option: str = "'scoring' of compare") -> dict[str, str | Scorer]:
     """Scores by the names of their columns, as they were given: names of scikit-learn's, or callables."""
     if isinstance(scoring, Mapping):
         named = dict(scoring)
@@ -32,7 +38,7 @@ def check_scoring(scoring: Any, of: str = "compare") -> dict[str, str | Scorer]:
         listed = list(scoring)
         if any(not isinstance(one, str) for one in listed):
             raise TypeError(
-                f"A list as 'scoring' of {of} must hold names of scores; callables get theirs in a dict. "
+                f"A list as {option} must hold names of scores; callables get theirs in a dict. "
                 f"Got {shown(next(one for one in listed if not isinstance(one, str)))} in it."
             )
         named = dict.fromkeys(listed)
@@ -40,17 +46,19 @@ def check_scoring(scoring: Any, of: str = "compare") -> dict[str, str | Scorer]:
     else:
         named = {"score": scoring}
     if not named:
-        raise ValueError(f"'scoring' of {of} must hold at least one score. Got none.")
+        raise ValueError(f"{option} must hold at least one score. Got none.")
+    made = {f"{measure}_{end}" for measure in (*_MEASURES, *named) for end in _ENDS}
     for name, score in named.items():
         if not (callable(score) or (isinstance(score, str) and score in get_scorer_names())):
+            near = difflib.get_close_matches(str(score), get_scorer_names(), n=1)
             raise ValueError(
-                f"'scoring' of {of} must be the name of a score of scikit-learn's, or a callable, or several of them. "
-                f"Got {shown(score)}."
+                f"{option} must be the name of a score of scikit-learn's, or a callable, or several of them. "
+                f"Got {shown(score)}{f'; did you mean {near[0]}?' if near else '.'}"
             )
-        if not (isinstance(name, str) and name.isprintable() and name.strip()) or name in _TAKEN or "," in name:
+        if not (isinstance(name, str) and name.isprintable() and name.strip()) or name in _TAKEN | made or "," in name:
             raise ValueError(
-                f"Names in 'scoring' of {of} must be printable texts without commas, and none of "
-                f"{', '.join(sorted(_TAKEN))}. Got {shown(name)}."
+                f"Names in {option} must be printable texts without commas, and none of {', '.join(sorted(_TAKEN))}, "
+                f"nor one of these or another score with {', '.join(f'_{end}' for end in _ENDS)}. Got {shown(name)}."
             )
     return named
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ def setup_in_words(
         "data": f"{len(data.y)} samples{of_shape}, {len(np.unique(data.y))} classes; test set: {test}",
         "model": _short(estimator),
         **({} if learner is None else {"learner": _short(learner)}),
-        "labels": f"{plan.n_initial} to {n_final}, {plan.n_instances} in each of {plan.n_queries} queries{pool}",
+        "labels": f"{plan.n_initial} to {n_final}, {plan.n_instances} in {_each(plan.n_queries)}{pool}",
         "scores": ", ".join(scores),
         "seeds": ", ".join(map(str, seeds)),
         "versions": f"skal {__version__}, Python {platform.python_version()}, scikit-learn {sklearn.__version__}, "
@@ -41,6 +42,11 @@ def setup_in_words(
     }
 
 
+def _each(n_queries: int) -> str:
+    return f"each of {n_queries} queries" if n_queries > 1 else "a single query"
+
+
 def _short(obj: Any) -> str:
-    text = " ".join(repr(obj).split())
+    # Where an object lies in memory is another in each process.
+    text = re.sub(r" at 0x[0-9A-Fa-f]+", "", " ".join(repr(obj).split()))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 4]} ..."

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["import_object", "parse_call", "split_words"]
+__all__ = ["import_object", "make", "parse_call", "split_words"]
 
 
 def split_words(words: str | list[str]) -> list[str]:
@@ -51,12 +51,23 @@ def import_object(spoken: str, option: str) -> Any:
         found = importlib.import_module(module)
         for name in path.split("."):
             found = getattr(found, name)
-    except (ImportError, AttributeError, ValueError) as error:
-        why = " ".join(str(error).split()).rstrip(".")
+    except Exception as error:  # whatever a module of the user's raises
         raise ValueError(
-            f"{option} must name what can be imported, as module:object. Got '{spoken}': {why}."
+            f"{option} must name what can be imported, as module:object. Got '{spoken}': {_why(error)}."
         ) from error
     return found
+
+
+def make(kind: Callable[..., Any], spoken: str, option: str, *args: Any, **keywords: Any) -> Any:
+    """What a class or function gives; that it cannot be made is a ValueError, which names `option`."""
+    try:
+        return kind(*args, **keywords)
+    except Exception as error:  # whatever a class of the user's raises
+        raise ValueError(f"{option} '{spoken}' cannot be made: {_why(error)}.") from error
+
+
+def _why(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def parse_call(spoken: str, find: Callable[[str], Any], option: str) -> Any:
@@ -103,11 +114,7 @@ def _made(tree: ast.expr, find: Callable[[str], Any], inner: Callable[[str], Any
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(known) or 'none'}."
             raise ValueError(f"{name} has no parameter '{key}'{hint}")
-    try:
-        return kind(*args, **keywords)
-    except (TypeError, ValueError) as error:
-        why = " ".join(str(error).split()).rstrip(".")
-        raise ValueError(f"{option} '{spoken}' cannot be made: {why}.") from error
+    return make(kind, spoken, option, *args, **keywords)
 
 
 def _parameters(kind: Any) -> list[str] | None:
@@ -122,5 +129,5 @@ def _parameters(kind: Any) -> list[str] | None:
 def _value(tree: ast.expr, find: Callable[[str], Any], spoken: str, option: str) -> Any:
     try:
         return ast.literal_eval(tree)
-    except ValueError:
+    except (ValueError, TypeError):  # no literal, or none that can be hashed
         return _made(tree, find, find, spoken, option)

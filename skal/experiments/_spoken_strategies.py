@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import strategies as catalogue
 from ..base import QueryStrategy
+from ._plan import named_strategies
 from ._spoken import parse_call
 
 __all__ = ["default_strategies", "make_strategies", "spoken_name", "strategy_classes"]
@@ -42,7 +43,11 @@ def make_strategies(words: list[str]) -> dict[str, Any]:
         raise ValueError(_no_strategy(unknown, by_key))
     # A dict drops what was typed twice and keeps the order.
     chosen = dict.fromkeys(["RandomSampling", *map(spoken_name, words)])
-    return {name: parse_call(name, _find, "--strategies") for name in chosen}
+    made = {name: parse_call(name, _find, "--strategies") for name in chosen}
+    try:
+        return named_strategies(made)[0]
+    except TypeError as error:
+        raise ValueError(str(error)) from error
 
 
 def spoken_name(word: str) -> str:

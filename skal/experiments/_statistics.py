@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from ..utils._validation import shown
 __all__ = [
     "LEVEL",
     "NO_SCORES",
+    "POWER",
     "Interval",
     "adjust",
     "check_correction",
@@ -39,6 +41,8 @@ NO_SCORES = (
 )  # fmt: skip
 # Up to so many differences all choices of their signs are counted.
 _ALL_SIGNS = 16
+# Differences below this share of what is compared are rounding.
+_ROUNDING = 1e-12
 
 
 class Interval(NamedTuple):
@@ -135,10 +139,15 @@ def runs_needed(deviation: float, difference: float) -> float:
     if deviation == 0:
         return 2.0
     ratio = difference / deviation
+    # Beyond these, two runs do, and no count that a float holds; SciPy's distributions know neither.
+    if ratio > 100:
+        return 2.0
+    if ratio < 1e-150:
+        return float("inf")
 
     def found(n: int) -> bool:
-        edge = stats.t.ppf(0.5 + LEVEL / 2, n - 1)
-        shift = ratio * np.sqrt(n)
+        edge = stats.t.ppf(0.5 + LEVEL / 2, float(n - 1))
+        shift = ratio * math.sqrt(n)
         # Of many runs the t distribution is normal, and SciPy's noncentral one slow.
         if n > 1000:
             return bool(stats.norm.sf(edge - shift) >= POWER)
@@ -181,6 +190,7 @@ def summarize(results: pd.DataFrame, reference: str, correction: str | None = "h
     last = results[results["round"] == results["round"].max()].sort_values("seed")
     finals = {name: runs[scores].to_numpy(float) for name, runs in last.groupby("strategy", sort=False)}
     rows: list[dict[str, Any]] = []
+    by_name = {}
     for name, runs in per_seed.items():
         own = results[results["strategy"] == name]
         needed = _labels_needed(runs["curves"], per_seed[reference]["curves"])
@@ -196,19 +206,26 @@ def summarize(results: pd.DataFrame, reference: str, correction: str | None = "h
             "labels_needed_reference": float(needed[:, 1].mean()),
             "labels_saved_censored": int(needed[:, 2].sum()),
         }
-        differences = {
-            "final": runs["final"] - per_seed[reference]["final"],
-            "area": runs["area"] - per_seed[reference]["area"],
+        by_name[name] = {
+            "final": _apart(runs["final"], per_seed[reference]["final"]),
+            "area": _apart(runs["area"], per_seed[reference]["area"]),
             "labels_saved": needed[:, 1] - needed[:, 0],
-            **{score: finals[name][:, i] - finals[reference][:, i] for i, score in enumerate(scores) if i > 0},
+            **{score: _apart(finals[name][:, i], finals[reference][:, i]) for i, score in enumerate(scores) if i > 0},
         }
-        rows.append(row | {"differences": differences})
-    return _with_tests(rows, reference, correction)
+        rows.append(row)
+    return _with_tests(rows, by_name, reference, correction)
 
 
-def _with_tests(rows: list[dict[str, Any]], reference: str, correction: str | None) -> pd.DataFrame:
-    """The rows with intervals, p-values and verdicts in place of the differences by seed."""
-    by_name = {row["strategy"]: row.pop("differences") for row in rows}
+def _apart(own: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Differences, 0 where two are equal but for rounding: as after the same samples, taught in another order."""
+    scale = max(np.abs(own).max(), np.abs(base).max())
+    return np.where(np.abs(own - base) <= _ROUNDING * scale, 0.0, own - base)
+
+
+def _with_tests(
+    rows: list[dict[str, Any]], by_name: Mapping[str, Mapping[str, Any]], reference: str, correction: str | None
+) -> pd.DataFrame:
+    """The rows with intervals, p-values and verdicts of the differences by seed: of each measure, by strategy."""
     others = [name for name in by_name if name != reference]
     for measure in by_name[reference]:
         values = [by_name[name][measure] for name in others]
@@ -254,5 +271,6 @@ def _labels_needed(curves: Sequence[Any], ref_curves: Sequence[Any]) -> NDArray[
         # Against a curve that is there with no label, savings are the labels needed.
         needed = label_savings([0.0], [target], labels, scores, target=target)
         saved = label_savings(labels, scores, ref_labels, ref_scores, target=target)
-        rows.append((needed, needed + saved, scores.max() < ref_scores.max()))
+        missed = _apart(scores.max(keepdims=True), ref_scores.max(keepdims=True))[0] < 0
+        rows.append((needed, needed + saved, missed))
     return np.array(rows, dtype=np.float64)

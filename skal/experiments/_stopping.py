@@ -104,7 +104,7 @@ def compare_stopping(
     seed_list = check_seeds(seeds)
     data = check_data(X, y, X_test, y_test)
     plan = check_plan(Plan(n_initial, n_instances, n_queries, pool_size, test_size), data)
-    scores = check_scoring(scoring, "compare_stopping")
+    scores = check_scoring(scoring, "'scoring' of compare_stopping")
     if len(scores) > 1:
         raise ValueError(f"'scoring' of compare_stopping must be a single score. Got {len(scores)}.")
     if not isinstance(tolerance, Real) or not tolerance >= 0:

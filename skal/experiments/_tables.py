@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..utils._csv import read_csv
 from ..utils._validation import shown
 
 __all__ = ["TABLES", "load_table"]
@@ -33,7 +34,7 @@ def load_table(path: Path, target: str | None = None) -> tuple[pd.DataFrame, NDA
         If the file cannot be read, no column can be told to hold the labels, or labels are missing.
     """
     try:
-        frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+        frame = read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
     except ImportError as error:
         raise ValueError(
             f"'{path}' needs pyarrow to be read. Install it with: pip install pyarrow, or give a CSV file."

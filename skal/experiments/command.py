@@ -22,8 +22,10 @@ from ._models import Training, demo_estimator, named_estimator
 from ._plan import Plan, check_data, check_plan, check_reference
 from ._run import RunError, compare
 from ._scoring import check_scoring
+from ._sentences import counted
 from ._spoken import split_words
 from ._spoken_strategies import default_strategies, make_strategies, spoken_name, strategy_classes
+from ._tables import TABLES
 
 __all__ = ["add_arguments", "run"]
 
@@ -187,6 +189,12 @@ def _run(args: argparse.Namespace) -> int:
             raise ValueError(f"--{option.replace('_', '-')} must be at least 1. Got {getattr(args, option)}.")
     if not args.data.strip():
         raise ValueError(f"--data must be {', '.join(BUNDLED)}, a folder or a file. Got an empty text.")
+    # What is not there is said later.
+    is_there = args.data in BUNDLED or Path(args.data).exists()
+    if is_there and args.target is not None and Path(args.data).suffix.lower() not in TABLES:
+        raise ValueError(f"--target is for tables, {' and '.join(TABLES)} files. Got --data {args.data}.")
+    if is_there and args.image_size is not None and not (is_photos(args.data) or args.data == "cifar10"):
+        raise ValueError(f"--image-size is for folders of images. Got --data {args.data}.")
     if args.out.exists() and not args.out.is_dir():
         raise ValueError(f"--out must be a folder, or one to be made. Got '{args.out}', which is a file.")
     reference = args.reference
@@ -295,7 +303,7 @@ def _report(found: Comparison, args: argparse.Namespace, samples: Any) -> int:
     out, command = args.out, _as_typed(args)
     write_atomically(out / "summary.csv", found.summary().to_csv(lineterminator="\n"))
     found.to_html(out / "report.html", command=command, samples=samples)
-    write_atomically(out / "report.md", found.to_markdown(command=command))
+    write_atomically(out / "report.md", found.to_markdown(command=command).encode("utf-8", "replace"))
     files = ["report.html", "report.md", "results.csv", "summary.csv"]
     try:
         found.plot(out / "learning_curves.png")
@@ -326,7 +334,8 @@ def _describe(args: argparse.Namespace, work: _Work, strategies: dict[str, Any],
     return (
         f"{args.data}: {len(work.data.y)} {'photos' if seen is None else 'samples'}{shape}, "
         f"{len(set(work.data.y.tolist()))} classes; {work.model}; {args.n_initial} to {n_final} labels in "
-        f"{args.n_queries} queries; {len(strategies)} strategies x {n_seeds} seeds"
+        f"{counted(args.n_queries, 'query', 'queries')}; {counted(len(strategies), 'strategy', 'strategies')} x "
+        f"{counted(n_seeds, 'seed')}"
     )
 
 
@@ -335,7 +344,13 @@ def _parse_seeds(words: list[str]) -> int | list[int]:
         numbers = [int(word) for word in words]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 0 or numbers == [0] or len(set(numbers)) != len(numbers):
+    if (
+        not numbers
+        or min(numbers) < 0
+        or max(numbers) >= 1 << 63
+        or numbers == [0]
+        or len(set(numbers)) != len(numbers)
+    ):
         raise ValueError(
             f"--seeds must be a count of at least 1 or distinct non-negative integers. Got {' '.join(words)}."
         )

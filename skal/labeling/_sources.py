@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..utils._csv import read_csv
 from ._answers import Id
 from ._project import Project
 
@@ -229,8 +230,9 @@ def _images_of_list(path: Path) -> dict[str, Path]:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
+    suffix = path.suffix.lower()
     try:
-        frame = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+        frame = _read_parquet(path) if suffix == ".parquet" else read_csv(path, "\t" if suffix == ".tsv" else ",")
     except (ValueError, pd.errors.ParserError) as error:
         why = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ValueError(f"'{path}' cannot be read as a table: {why}.") from error
@@ -240,10 +242,6 @@ def _read_table(path: Path) -> pd.DataFrame:
     if all(_is_number(name) for name in names):
         raise ValueError(f"The first line of '{path}' must name the columns. Got {', '.join(names[:5])}.")
     return frame.set_axis(names, axis=1)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",", encoding="utf-8-sig")
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

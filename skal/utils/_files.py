@@ -28,7 +28,7 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
     """Replace a file as a whole: after a crash at any moment it has its old content or the new one.
 
     On an error (a full disk, say) the old content stays, and nothing else is left behind; a killed process leaves a
-    file ``.<name>.<pid>.tmp`` at most.
+    file ``.<name>.<pid>.tmp`` at most. The error names the file itself.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -38,6 +38,8 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)

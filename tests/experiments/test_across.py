@@ -92,5 +92,8 @@ def test_errors(found):
     with pytest.raises(ValueError, match=r"'measure' must be one of area, final. Got 'accuracy'."):
         AcrossDataSets({"a": one, "b": one}, measure="accuracy")
     other = comparison(np.random.default_rng(0), {"b": 0.5, "x": 0.5})
+    losses = Comparison(one.results.rename(columns={"accuracy": "neg_log_loss"}), one.reference)
+    with pytest.raises(ValueError, match=r"one score that decides, .* Got accuracy on b, neg_log_loss on c.$"):
+        AcrossDataSets({"a": one, "b": one, "c": losses})
     with pytest.raises(ValueError, match=r"must have two strategies or more in common. Got b."):
         AcrossDataSets({"a": one, "b": other})

@@ -140,7 +140,10 @@ def test_without_matplotlib_it_says_so_and_goes_on(table, tmp_path, capsys, monk
             ["compare", "--strategies", "Unknown(k=1)"],
             "--strategies must be names, with parameters as in DECERN(xi=0.4)",
         ),
-        (["compare", "--scoring", "acuracy"], "'scoring' of --scoring must be the name of a score"),
+        (
+            ["compare", "--scoring", "acuracy"],
+            "skal compare: --scoring must be the name of a score of scikit-learn's, or a callable",
+        ),
         (
             ["compare", "--reference", "DECRN"],
             "RandomSampling, EntropySampling, DECERN, BAL, UFFM, DM2. Got 'DECRN'; did",
@@ -158,6 +161,15 @@ def test_without_matplotlib_it_says_so_and_goes_on(table, tmp_path, capsys, monk
         (["compare", "--model", "cnn", "--weights", "x.pth"], "--model cnn has no weights"),
         (["compare", "--weights", "DEFAULT"], "--weights need a --model, such as resnet18"),
         (["compare", "--epochs", "0"], "--epochs must be at least 1. Got 0"),
+        (["compare", "--target", "species"], "--target is for tables, .csv and .parquet files. Got --data digits."),
+        (["compare", "--image-size", "64"], "--image-size is for folders of images. Got --data digits."),
+        (["compare", "--data", "nowhere", "--image-size", "64"], "Got 'nowhere', which does not exist"),
+        (["compare", "--seeds", "9223372036854775808"], "--seeds must be a count of at least 1"),
+        (
+            ["compare", "--strategies", "collections:OrderedDict"],
+            "Strategy 'collections:OrderedDict' of compare must be a strategy object or function. Got OrderedDict().",
+        ),
+        (["compare", "--strategies", "DECERN({[]: 1})"], "--strategies must be names, with parameters as in"),
         (["compare", "--n-initial", "1"], "--n-initial must be an integer >= 2. Got 1"),
         (["compare", "--n-instances", "1000"], "must fit into the pool"),
     ],
@@ -168,6 +180,32 @@ def test_bad_arguments_are_one_line_and_code_2(tmp_path, capsys, arguments, mess
     error = capsys.readouterr().err
     assert message in error and len(error.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "model", "strategy"),
+    [
+        ("def f(:", "can be imported, as module:object. Got 'foreign_{}:f': invalid syntax", None),
+        ("1 / 0", "can be imported, as module:object. Got 'foreign_{}:f': division by zero.", None),
+        ("raise KeyError", "can be imported, as module:object. Got 'foreign_{}:f': KeyError.", None),
+        ("class f:\n    def __init__(self):\n        raise OSError('so')", "'foreign_{}:f' cannot be made: so.", None),
+        (
+            "class f:\n    def __init__(self, a):\n        1",
+            "'foreign_{}:f' cannot be made: f.__init__() missing 1 r",
+            None,
+        ),
+        ("f = 3", "must name a classifier, or a torch module", "Strategy 'foreign_{}:f' of compare must be a strategy"),
+    ],
+)
+def test_faults_in_modules_of_ones_own_are_one_line(tmp_path, capsys, monkeypatch, table, code, model, strategy):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    name = abs(hash(code))
+    (tmp_path / f"foreign_{name}.py").write_text(code)
+    for option, message in (("--model", model), ("--strategies", strategy or model)):
+        assert main(["compare", "--data", table, option, f"foreign_{name}:f"]) == 2
+        error = capsys.readouterr().err
+        assert message.format(name) in error and len(error.strip().splitlines()) == 1
 
 
 def test_bad_files_are_one_line_and_code_2(tmp_path, capsys, table):

@@ -1,10 +1,12 @@
 import builtins
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from skal.experiments import Comparison
+from skal.experiments import AcrossDataSets, Comparison
+from skal.experiments._display import fitted
 from skal.experiments._statistics import mean_interval
 
 
@@ -52,6 +54,7 @@ def test_table_says_everything_in_one_line_per_strategy():
 def test_one_seed_is_undecided():
     text = made_up(n_seeds=1).table()
     assert text.count("[one run] undecided") == 6 and "1 paired run per strategy" in text
+    assert "The best score of Random was missed by Bad in 1 of 1 run: " in text
 
 
 class TestPlot:
@@ -125,3 +128,32 @@ class TestPlot:
             made_up().plot(tmp_path / "curves.png")
         with pytest.raises(ImportError, match=r'pip install "skal\[plot\]"'):
             made_up().displays.curves.plot()
+
+
+class TestNames:
+    def test_cut_where_they_are_too_wide(self):
+        assert fitted("RandomSampling", 10) == "RandomSampling" and fitted("", 1) == ""
+        assert fitted("abcdefghij", 4) == "abcd\u2026" and fitted("W" * 40, 10) == "W" * 9 + "\u2026"
+        # Signs of East Asia are as wide as high, and one at least is kept.
+        assert fitted("\u6226" * 12, 10) == "\u6226" * 9 + "\u2026" and fitted("ab", 0.1) == "a\u2026"
+
+    def test_any_name_stands_in_pictures_as_it_is(self, tmp_path):
+        pyplot = pytest.importorskip("matplotlib.pyplot")
+        names = ["_mine", r"$\frac{$", "a$b$", "W" * 60]
+        results = made_up().results
+        results["strategy"] = results["strategy"].map(dict(zip(results["strategy"].unique(), names, strict=True)))
+        results = results.rename(columns={"accuracy": "$\\x$"})
+        found = Comparison(results, names[1])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found.plot(tmp_path / "curves.png")
+            AcrossDataSets({"a": found, "b": found}).plot(tmp_path / "ranks.png")
+        drawn = found.displays.curves.plot().ax_
+        figure = drawn.figure
+        figure.canvas.draw()
+        legend = drawn.get_legend().get_texts()
+        assert [text.get_text() for text in legend[:3]] == [" _mine", r"\$\frac{\$", r"a\$b\$"]
+        assert legend[3].get_text() == "W" * 15 + "\u2026"
+        # Nothing reaches out of the figure.
+        assert all(figure.bbox.containsx(text.get_window_extent().x1) for text in legend)
+        pyplot.close(figure)

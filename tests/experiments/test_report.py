@@ -15,11 +15,15 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from torch.utils.data import TensorDataset
 
-from skal.experiments import compare
+from skal.experiments import Comparison, compare
+from skal.experiments._charts import balance_chart, curves_chart, forest_chart
 from skal.experiments._pictures import first_picks, png_url
+from skal.experiments._report import _cell
 from skal.experiments._sentences import sentence
+from skal.experiments._statistics import summarize
 from skal.strategies import EntropySampling, MarginSampling
 
 X, Y = load_digits(return_X_y=True)
@@ -127,6 +131,13 @@ class TestPage:
                 twin = {(pick.position + 100) % 200} & set(run[: 15 + i])
                 assert pick.is_repeat or not twin
 
+    def test_how_many_runs_would_decide_is_explained_where_it_is_said(self, page, found):
+        power = "with a probability of 0.8, by the spread of these runs, and where no other strategy is compared."
+        assert power in page.read_text(encoding="utf-8") and power in found.to_markdown()
+        model = LogisticRegression(max_iter=100)
+        one = compare([MarginSampling()], model, X.reshape(200, -1), Y, **{**SIZES, "seeds": 1})
+        assert power not in one.to_markdown()
+
     def test_one_run_and_random_alone(self, tmp_path):
         model = LogisticRegression(max_iter=100)
         alone = compare([], model, X.reshape(200, -1), Y, **{**SIZES, "seeds": 1})
@@ -137,6 +148,20 @@ class TestPage:
         assert "MarginSampling: not decided; a single run decides nothing." in text and "nan" not in text
         Reader().feed(text)
         assert "nan" not in one.to_markdown()
+
+    def test_one_query_and_one_class_too_many(self, tmp_path):
+        rng = np.random.default_rng(0)
+        classes = np.repeat(np.arange(101), 3)
+        sizes = {"n_initial": 20, "n_instances": 5, "n_queries": 1, "seeds": 2, "test_size": 0.4}
+        found = compare([], LogisticRegression(), rng.normal(size=(303, 2)), classes, **sizes)
+        assert found.setup["labels"] == "20 to 25, 5 in a single query"
+        text = found.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
+        assert "The last class is not drawn." in text
+
+    def test_what_it_was_run_with_is_the_same_in_every_process(self):
+        model = make_pipeline(FunctionTransformer(lambda X: X), LogisticRegression())
+        setup = compare([], model, X.reshape(200, -1), Y, **{**SIZES, "seeds": 1}).setup
+        assert "FunctionTransformer(func=<function" in setup["model"] and "0x" not in setup["model"]
 
     @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
     def test_a_browser_finds_no_fault(self, page, tmp_path):
@@ -154,9 +179,93 @@ def test_markdown(found):
     lines = text.splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 5 and all(len(re.findall(r"(?<!\\)\|", line)) == 9 for line in table)
-    assert r"margin \<script>alert" in text and "<script" not in text.replace(r"\<script", "")
+    assert r"margin \<script\>alert" in text and "<script" not in text.replace(r"\<script", "")
     assert lines[-3:] == ["```", "skal compare", "```"] and sum(line.startswith("- ") for line in lines) > 8
     assert "```" not in found.to_markdown()
+
+
+def test_markdown_shows_any_name_as_it_is():
+    marked = pytest.importorskip("markdown_it").MarkdownIt("commonmark", {"html": True}).enable("table")
+    names = [
+        "# head",
+        "- item",
+        "1. one",
+        "+ x",
+        "> said",
+        "~~gone~~",
+        "$x$",
+        "[a](b)",
+        "<b>",
+        "a | b",
+        "`c`",
+        "*d*_e_",
+    ]
+    curves = [(name, seed, n, 0.5 + 0.01 * seed * n) for name in names for seed in (0, 1) for n in (0, 1)]
+    results = pd.DataFrame(curves, columns=["strategy", "seed", "round", "accuracy"])
+    results = results.assign(n_labels=10 * (1 + results["round"]), imbalance=0.0, query_seconds=0.0)
+    summary = summarize(results, names[0])
+    page = marked.render("\n".join(f"- {_cell(name)}: fine" for name in summary.index))
+    assert re.findall("<li>(.*): fine</li>", page) == [html.escape(name) for name in names]
+    assert page.count("<") == 2 * len(names) + 2 and all("$" not in _cell(name).replace("\\$", "") for name in names)
+
+
+def test_what_cannot_be_written_is_said(found, tmp_path):
+    command = "skal compare ``` and ````"
+    assert found.to_markdown(command=command).splitlines()[-3:] == ["`````", command, "`````"]
+    for wrong in (5, ["skal"]):
+        with pytest.raises(TypeError, match="'command' of to_html must be a text or None. Got "):
+            found.to_html(tmp_path / "report.html", command=wrong)
+        with pytest.raises(TypeError, match="'command' of to_markdown must be a text or None. Got "):
+            found.to_markdown(command=wrong)
+    with pytest.raises(FileNotFoundError, match="nowhere.report.html'$"):
+        found.to_html(tmp_path / "nowhere" / "report.html")
+    with pytest.raises(OSError, match=f"{tmp_path.name}'$"):
+        found.to_html(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    # As of a folder whose name is not in UTF-8.
+    path = found.to_html(tmp_path / "report.html", command="skal compare --data \udce9t\udce9")
+    assert "--data ?t?" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("results", "reference", "error", "message"),
+    [
+        (
+            "results.csv",
+            "a",
+            TypeError,
+            "'results' of Comparison must be a DataFrame, as of compare. Got 'results.csv'",
+        ),
+        (pd.DataFrame({"x": [1]}), "a", TypeError, "'results' of Comparison must be a DataFrame"),
+        (pd.DataFrame({"strategy": ["ab"]}), "a", ValueError, "The 'reference' must be the name of a strategy: ab. Go"),
+    ],
+)
+def test_what_is_no_comparison(results, reference, error, message):
+    with pytest.raises(error, match=message):
+        Comparison(results, reference)
+
+
+class TestCharts:
+    def results(self, scores):
+        rows = [("a", seed, n, score) for seed in range(3) for n, score in ((10, scores[0]), (20, scores[1]))]
+        return pd.DataFrame(rows, columns=["strategy", "seed", "n_labels", "accuracy"])
+
+    def test_curves_that_are_level_but_for_rounding_have_short_ticks(self):
+        ticks = re.findall(r">([-0-9.]+)</text>", curves_chart(self.results((0.1, 0.1)), {"a": None}, None))
+        assert "0.0" in ticks and all(len(tick) < 6 for tick in ticks)
+
+    def test_long_ticks_have_room(self):
+        chart = curves_chart(self.results((-12345678.0, -9876543.0)), {"a": None}, None)
+        at = float(re.search(r'<text x="([0-9.]+)"[^>]*>-1\d{7}<', chart)[1])
+        assert at > 9 * 0.6 * 13
+
+    def test_names_are_cut_to_their_room(self):
+        rows = {name: {"area_difference": 0.0, "area_low": -1.0, "area_high": 1.0, "area_verdict": "undecided"} for name
+                in ("r", "W" * 40)}  # fmt: skip
+        chart = forest_chart(pd.DataFrame(rows).T, {"r": None, "W" * 40: 0}, "r")
+        assert f">{'W' * 15}\u2026<" in chart
+        wide = balance_chart(pd.Series([1.0] * 10, index=["\u6226" * 9] * 10), 1.0, 0)
+        assert wide.count(">\u6226\u6226\u6226\u2026<") == 10
 
 
 class TestSentences:
@@ -179,14 +288,23 @@ class TestSentences:
         worse["area_difference"], worse["labels_saved_high"] = -0.5, 900
         assert "M is worse: " in sentence(worse, "R", "x", 9) and "interval 0 to 590" in sentence(worse, "R", "x", 9)
         assert sentence(worse, "R", "x", 9).endswith("its mean x was 0.500 below.")
+        row["area_difference"] = 0.00031
+        assert sentence(row, "R", "x", 9).endswith("its mean x was 0.0003 above.")
 
     def test_undecided(self, row):
-        row["area_verdict"] = "undecided"
-        found = "(mean accuracy +0.021 against R, 95% interval +0.010 to +0.030, 20 runs)."
+        row["area_verdict"], row["area_low"] = "undecided", -0.01
+        found = "(mean accuracy +0.021 against R, 95% interval -0.010 to +0.030, 20 runs)."
         more = "M: not decided; about 14 more runs would decide a difference of 0.01 "
         assert sentence(row, "R", "accuracy", 34.0) == more + found
+        assert sentence(row, "R", "accuracy", 21.0).startswith("M: not decided; about 1 more run would decide a ")
         enough = "M: not decided, and 20 runs would show a difference of 0.01 as a rule "
         assert sentence(row, "R", "accuracy", 20.0) == enough + found
+        # The interval leaves 0 out: it is Holm's correction that does not decide.
+        for low, high in ((0.01, 0.03), (-0.03, -0.01)):
+            row["area_low"], row["area_high"] = low, high
+            assert sentence(row, "R", "accuracy", 5.0).startswith(
+                "M: not decided, its p-value adjusted for the number of strategies (mean accuracy +0.021 against R, "
+            )
         row["n_seeds"] = 1
         assert sentence(row, "R", "accuracy", np.nan) == "M: not decided; a single run decides nothing."
         row["area_verdict"] = "reference"
@@ -220,6 +338,12 @@ class TestPictures:
         assert self.picks(table).text == "12, 13, 14" and self.picks(table).picture is None
         frame = pd.DataFrame(table, columns=["a", "b", "c"])
         assert self.picks(frame).text == "a: 12, b: 13, c: 14"
+        mixed = frame.assign(
+            b=[f"word {i}" for i in range(20)], d=[i > 3 for i in range(20)], e=pd.Categorical(["x"] * 20)
+        )
+        assert self.picks(mixed).text == "a: 12, b: word 4, c: 14, d: True, e: x"
+        polars = pytest.importorskip("polars").DataFrame({"a": np.arange(20) / 3, "b": ["word"] * 20})
+        assert self.picks(polars).text == "a: 1.33, b: word"
         texts = [f"number {i} " + "word " * 100 for i in range(20)]
         for kind in (texts, np.array(texts, dtype=object)):
             assert self.picks(kind).text.startswith("number 4 word") and len(self.picks(kind).text) == 120

@@ -374,6 +374,8 @@ class TestErrors:
             ({"seeds": [1, 1]}, r"distinct non-negative integers. Got \[1, 1\]"),
             ({"seeds": [-1]}, r"'seeds' of compare"),
             ({"seeds": 1.5}, r"'seeds' of compare must be a count >= 1 or distinct non-negative integers. Got 1.5"),
+            ({"seeds": 1 << 63}, r"'seeds' of compare must fit into 64 bits. Got 9223372036854775808.$"),
+            ({"seeds": [0, 1 << 63]}, r"must fit into 64 bits. Got 9223372036854775808.$"),
             ({"seeds": [0, 1.5]}, r"'seeds' of compare"),
             ({"seeds": True}, r"'seeds' of compare"),
             ({"seeds": "12"}, r"'seeds' of compare"),
@@ -402,6 +404,14 @@ class TestErrors:
             compare([], model, X, np.where(np.arange(150) == 3, np.nan, y), **SMALL)
         with pytest.raises(ValueError, match=r"'y_test' of compare must hold the labels of classes"):
             compare([], model, X, y, X[:2], [0.25, 1.0], **SMALL)
+        # No classifier can name them.
+        for labels, got in (([0, 7], "7"), (["0", "1"], "'0', '1'"), ([9, 8, 7, 6, 5, 4], "4, 5, 6, 7, 8 and more")):
+            with pytest.raises(ValueError, match=rf"'y_test' of compare must hold classes of 'y' alone. Got {got}.$"):
+                compare([], model, X, y, X[: len(labels)], labels, **SMALL)
+
+    def test_no_path(self, data, model):
+        with pytest.raises(TypeError, match=r"'out' of compare must be a path or None. Got 3.$"):
+            compare([], model, *data, **SMALL, out=3)
 
     def test_strategies(self, data, model):
         with pytest.raises(ValueError, match=r"Got EntropySampling twice; pass a dict"):
@@ -523,18 +533,36 @@ class TestScoring:
     @pytest.mark.parametrize(
         ("scoring", "error", "message"),
         [
-            ("acuracy", ValueError, r"'scoring' of compare must be the name of a score .* Got 'acuracy'."),
+            (
+                "acuracy",
+                ValueError,
+                r"'scoring' of compare must be the name of a score .* 'acuracy'; did you mean accuracy\?",
+            ),
+            ("zzz", ValueError, r"or several of them. Got 'zzz'.$"),
             (3, ValueError, r"the name of a score of scikit-learn's, or a callable, or several of them. Got 3."),
             ([], ValueError, r"'scoring' of compare must hold at least one score. Got none."),
             ([max], TypeError, r"must hold names of scores; callables get theirs in a dict. Got <built-in .* in it."),
             ({"area": "accuracy"}, ValueError, r"Names in 'scoring' of compare .* none of area, .* Got 'area'."),
             ({"a,b": "accuracy"}, ValueError, r"printable texts without commas, .* Got 'a,b'."),
             ({3: "accuracy"}, ValueError, r"Got 3."),
+            # They would hide columns of the summary.
+            ({"area_low": "accuracy"}, ValueError, r"Names in 'scoring' of compare .* Got 'area_low'.$"),
+            ({"labels_saved_censored": "accuracy"}, ValueError, r"Got 'labels_saved_censored'.$"),
+            ({"accuracy": "accuracy", "accuracy_exact_p": "f1_macro"}, ValueError, r"Got 'accuracy_exact_p'.$"),
         ],
     )
     def test_errors(self, data, model, scoring, error, message):
         with pytest.raises(error, match=message):
             compare([], model, *data, **SMALL, scoring=scoring)
+
+    def test_names_of_what_is_computed_on_the_way_are_free(self, data, model):
+        scoring = dict.fromkeys(["accuracy", "differences", "_order", "position"], "accuracy")
+        found = compare([MarginSampling()], model, *data, **SMALL, scoring=scoring)
+        summary = found.summary()
+        for name in list(scoring)[1:]:
+            assert found.results[name].tolist() == found.results["accuracy"].tolist()
+            assert summary[name].tolist() == summary["accuracy"].tolist()
+            assert summary[f"{name}_difference"].tolist()[1:] == summary["final_difference"].tolist()[1:]
 
     def test_a_class_without_labels_has_probability_0(self, data, model):
         X, y = data

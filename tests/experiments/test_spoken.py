@@ -42,7 +42,14 @@ def test_values_and_errors():
     assert parse_call("make(a=-2.5, b=[1, 'x'])", find, "--o") == (-2.5, [1, "x"])
     assert parse_call("make(b=make(3))", find, "--o") == (1, (3, None)) and parse_call("make", find, "--o") is make
     assert parse_call("collections:OrderedDict", find, "--o") == {}
+
+    def broken():
+        raise RuntimeError
+
+    with pytest.raises(ValueError, match=r"--o 'broken\(\)' cannot be made: RuntimeError.$"):
+        parse_call("broken()", {"broken": broken}.get, "--o")
     for spoken, message in {
+        "make({[]: 1})": r"--o must be names, with parameters",
         "make(a='bad')": r"--o 'make\(a='bad'\)' cannot be made: so it is.$",
         "make(c=1)": r"make has no parameter 'c'; it has a, b.$",
         "make(aa=1)": r"make has no parameter 'aa'; did you mean a\?",

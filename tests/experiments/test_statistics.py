@@ -134,6 +134,12 @@ class TestRunsNeeded:
         assert runs_needed(1.0, 1e-1) == 787 and runs_needed(1.0, 1e-2) == pytest.approx((2.8016 / 0.01) ** 2, rel=1e-3)
         assert runs_needed(0.0, 0.01) == 2 and np.isnan(runs_needed(float("nan"), 0.01))
 
+    def test_differences_far_from_their_spread(self):
+        assert [runs_needed(deviation, 0.01) for deviation in (1e-4, 1e-9, 1e-17, 1e-300)] == [2, 2, 2, 2]
+        for ratio in (1e-6, 1e-10, 1e-14):
+            assert runs_needed(0.01, 0.01 * ratio) == pytest.approx((2.80158 / ratio) ** 2, rel=1e-4)
+        assert runs_needed(1.0, 1e-300) == np.inf
+
     @pytest.mark.parametrize("wrong", [0, -0.1, np.nan, np.inf, True, "1 %", None])
     def test_no_difference(self, wrong):
         with pytest.raises(ValueError, match=r"The 'difference' of runs_needed must be a number above 0. Got "):
@@ -214,6 +220,19 @@ class TestSummarize:
         assert row["labels_saved"] == pytest.approx(np.mean(saved))
         assert row["labels_saved_low"] == pytest.approx(mean_interval(saved).low)
         assert row["labels_saved_verdict"] == "better"
+
+    @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
+    def test_rounding_is_no_difference(self, scale):
+        table = scale * np.array([[0.1, 0.7], [0.2, 0.6], [0.3, 0.9]])
+        noisy = pd.DataFrame(curves("a", table) + curves("b", table * (1 + 4e-16)))
+        row = summarize(noisy, "a").loc["b"]
+        for measure in ("area", "final"):
+            assert row[f"{measure}_verdict"] == "undecided" and row[f"{measure}_difference"] == 0
+            assert row[f"{measure}_p"] == row[f"{measure}_exact_p"] == 1
+        assert summarize(noisy, "b").loc["a", "labels_saved_censored"] == 0
+        small = pd.DataFrame(curves("a", table) + curves("b", table * (1 + 1e-9)))
+        assert summarize(small, "a").loc["b", "area_difference"] > 0
+        assert summarize(small, "b").loc["a", "labels_saved_censored"] == 3
 
     def test_rows_in_any_order(self, results):
         shuffled = results.sample(frac=1, random_state=0)

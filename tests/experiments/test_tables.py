@@ -14,6 +14,10 @@ def test_the_column_of_labels(tmp_path):
     assert X.columns.tolist() == ["a", "b"] and y.tolist() == ["x", "y"] and y.dtype.kind == "U"
     X, y = load_table(path, "b")
     assert X.columns.tolist() == ["a", "Class"] and y.tolist() == [3, 4]
+    path.write_text("a,b,y\n1,2,3,\n5,6,7,\n")  # commas at the ends of lines
+    X, y = load_table(path)
+    assert X.to_numpy().tolist() == [[1, 2], [5, 6]] and y.tolist() == [3, 7]
+    path.write_text("a,Class,b\n1,x,3\n2,y,4\n")
     found = load_data(str(path), target="a")
     assert found.y.tolist() == [1, 2] and found.X_test is None
 
@@ -28,6 +32,13 @@ def test_the_column_of_labels(tmp_path):
         ("a,y\n", None, r"must hold a label in each row"),
         ("y\n1\n", None, r"must have columns beside the labels. Got 'y' alone."),
         ("", None, r"cannot be read as a table: No columns to parse from file.$"),
+        # pandas would rename the second, and the model learn from the labels; or take the first cells for an index.
+        (
+            "a,y,y\n1,2,2\n",
+            None,
+            r"cannot be read as a table: its columns must have distinct names, and 'y' is there tw",
+        ),
+        ("a,b,y\n1,2,3,4\n5,6,7,8\n", None, r"a table: its rows hold more cells than its header has names.$"),
         ("a,y\n1,2,3,4\n1\n1,2,3,4,5,6\n", None, r"cannot be read as a table: Error tokenizing"),
     ],
 )

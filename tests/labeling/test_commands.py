@@ -276,6 +276,8 @@ def test_moved_rows_are_reported(project, capsys):
         (["start", "plain.csv", "--classes", "a,b"], "must name the columns. Got 1.5, 2"),
         (["start", "empty.csv", "--classes", "a,b"], "cannot be read as a table"),
         (["start", "header.csv", "--classes", "a,b"], "holds no row"),
+        (["start", "twice.csv", "--classes", "a,b"], "its columns must have distinct names, and 'a' is there twice."),
+        (["start", "longer.csv", "--classes", "a,b"], "its rows hold more cells than its header has names."),
         (["query"], "There is no project in '.'. skal start DATA --classes A,B makes one."),
         (["query", "-n", "0"], "-n must be at least 1. Got 0."),
         (["query", "-n", "x"], "-n must be an integer. Got 'x'."),
@@ -289,6 +291,8 @@ def test_refusals_before_there_is_a_project(project, capsys, words, message):
     Path("plain.csv").write_text("1.5,2\n3,4\n")
     Path("empty.csv").write_text("")
     Path("header.csv").write_text("a,b\n")
+    Path("twice.csv").write_text("a,b,a\n1,2,3\n")
+    Path("longer.csv").write_text("a,b\n1,2,3\n4,5,6\n")
     before = sorted(project.iterdir())
     assert skal(*words) == 2
     err = capsys.readouterr().err
