@@ -186,6 +186,22 @@ class QueryStrategy(BaseEstimator, ABC):
         answer = self.select(classifier, X, n_instances, X_training=X_training, y_training=y_training, **overrides)
         return answer if STRATEGIES_RETURN_PAIRS else answer[0]
 
+    def check_params(self) -> None:
+        """Raise for a parameter that is none of those allowed, of a strategy within this one, too.
+
+        Every query does so; here it is before any work.
+
+        Raises
+        ------
+        ValueError
+            scikit-learn's InvalidParameterError, which is a TypeError, too: it names the parameter and what it may be.
+        """
+        params = self.get_params(deep=False)
+        validate_parameter_constraints(self._parameter_constraints, params, caller_name=str(type(self).__name__))
+        for value in params.values():
+            if isinstance(value, QueryStrategy):
+                value.check_params()
+
     # -- what a method implements ------------------------------------------------------------------------------
 
     @abstractmethod
@@ -214,9 +230,7 @@ class QueryStrategy(BaseEstimator, ABC):
     # -- the fixed template's parts ----------------------------------------------------------------------------
 
     def _view(self, classifier: Any, X: Any, X_training: Any, y_training: Any) -> tuple[PoolView, np.random.Generator]:
-        validate_parameter_constraints(
-            self._parameter_constraints, self.get_params(deep=False), caller_name=str(type(self).__name__)
-        )
+        self.check_params()
         pool = view_pool(classifier, X, X_training=X_training, y_training=y_training)
         rng = make_generator(getattr(self, "random_state", None), pool.round, pool.n_labeled)
         return pool, rng

@@ -167,3 +167,11 @@ def test_no_start_is_named_where_labels_are_there_or_the_model_is_at_fault():
     with pytest.raises(ModelNotFittedError, match="before a query.$"):
         KMeansSampling().select(LogisticRegression(), X, 3, X_training=X[:4], y_training=Y[:4])
     assert len(ActiveFT().select(None, X, 3)[0]) == 3  # needs neither labels nor a model
+
+
+def test_parameters_are_checked_before_any_query_also_of_what_is_wrapped():
+    Prefilter(ProbCover(), n_candidates=5).check_params()
+    with pytest.raises(ValueError, match=r"The 'answer' parameter of Answers must be .*tuple.* Got 3 instead"):
+        Answers(answer=3).check_params()
+    with pytest.raises(ValueError, match=r"The 'answer' parameter of Answers must be"):
+        Prefilter(Partitioned(Answers(answer=3), n_parts=2), n_candidates=5).check_params()

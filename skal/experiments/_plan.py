@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.multiclass import type_of_target
 
 from .. import strategies as catalogue
+from ..base import QueryStrategy
 from ..learners import ActiveLearner
 from ..rows import is_finite, n_rows, plain_labels
 from ..strategies import UFFM, RandomSampling
@@ -77,6 +78,8 @@ def named_strategies(strategies: Mapping[str, Any] | Iterable[Any]) -> tuple[dic
                 f"Strategy '{name}' of compare must be a strategy object or function. Got {shown(strategy)}"
                 f"{_instead(strategy)}."
             )
+        if isinstance(strategy, QueryStrategy):
+            strategy.check_params()
         if is_learner:
             # Without the data that it may hold.
             named[name] = clone(strategy)

@@ -134,6 +134,8 @@ def test_without_matplotlib_it_says_so_and_goes_on(table, tmp_path, capsys, monk
             "--strategies must be names, with parameters as in DECERN(xi=0.4)",
         ),
         (["compare", "--strategies", "Prefilter(n_candidates=3)"], "cannot be made: "),
+        (["compare", "--strategies", "DECERN(xi=7)"], "The 'xi' parameter of DECERN must be a float in the range"),
+        (["compare", "--strategies", "UFFM(DECERN(xi=7))"], "The 'xi' parameter of DECERN must be a float in the"),
         (["compare", "--strategies", "Prefilter"], "strategy Prefilter cannot run in this command"),
         (["compare", "--strategies", "nowhere:Mine"], "--strategies must name what can be imported, as module:object."),
         (

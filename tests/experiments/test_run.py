@@ -21,7 +21,15 @@ from skal.experiments import Comparison, ResultsError, ResultsLockedError, RunEr
 from skal.experiments._run import _seeded
 from skal.learners import ActiveLearner, DM2ATLearner
 from skal.nets import DeepClassifier
-from skal.strategies import UFFM, EntropySampling, MarginSampling, RandomSampling, margin_sampling, uffm_sampling
+from skal.strategies import (
+    DECERN,
+    UFFM,
+    EntropySampling,
+    MarginSampling,
+    RandomSampling,
+    margin_sampling,
+    uffm_sampling,
+)
 
 SMALL = {"n_initial": 5, "n_instances": 3, "n_queries": 2, "seeds": 2}
 SECONDS = ["peak_memory", "fit_seconds", "query_seconds"]
@@ -457,6 +465,12 @@ class TestErrors:
         for wrong in (None, "LogisticRegression", MarginSampling()):
             with pytest.raises(TypeError, match=r"'estimator' of compare must be a classifier of scikit-learn's kind"):
                 compare([], wrong, *data, **SMALL)
+
+    @pytest.mark.parametrize("wrong", [DECERN(xi=7), UFFM(DECERN(xi=7))])
+    def test_parameters_of_a_strategy_are_looked_at_before_any_run(self, wrong, data, model, tmp_path):
+        with pytest.raises(ValueError, match=r"The 'xi' parameter of DECERN must be .* Got 7 instead"):
+            compare([MarginSampling(), wrong], model, *data, **SMALL, out=tmp_path / "never")
+        assert not (tmp_path / "never").exists()
 
     def test_a_failing_run_is_named_and_the_others_are_kept(self, data, model, tmp_path):
         def broken(classifier, X, n_instances=1):
