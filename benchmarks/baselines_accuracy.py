@@ -232,13 +232,13 @@ def write_page_parts(task, record, docs):
     rows = ranked(record)
     points = [0, len(record["n_labels"]) // 2, len(record["n_labels"]) - 1]
     heads = [f"{record['n_labels'][i]} labels" for i in points]
-    lines = [",".join(["strategy", *heads, "area", "difference to random", "verdict", "query s"])]
+    lines = [",".join(["strategy", *heads, "area", "difference to random", "verdict"])]
     for name, row in rows:
         mean = 100 * np.array(row["accuracy"]).mean(axis=0)
         interval = [row[key] for key in ("area_difference", "area_low", "area_high")]
         difference = "" if None in interval else '"{:+.2f} [{:+.2f}, {:+.2f}]"'.format(*(100 * x for x in interval))
         values = [f"{mean[i]:.1f}" for i in points] + [f"{100 * row['area']:.2f}", difference]
-        lines.append(",".join([f"`{name}`", *values, row["area_verdict"], f"{row['query_seconds']:.2f}"]))
+        lines.append(",".join([f"`{name}`", *values, row["area_verdict"]]))
     (folder / f"{task}.csv").write_text("\n".join(lines) + "\n")
     draw(record, rows, folder / f"{task}.png")
 
