@@ -230,6 +230,13 @@ def page(method, data, runs, options):
             )
             found[f"area over {other}"] = {"difference": what, "verdict": decided}
             cells += ["{:+.2f} [{:+.2f}, {:+.2f}]".format(*what), *([decided] if other != "random" else [])]
+        if method == "bal":
+            common = [seed for seed in seeds if seed in by["BAL"]] if name != "BAL" else []
+            cells.append("")
+            if len(common) > 1:
+                less = [area(by["BAL"][seed], low, high) - area(own[seed], low, high) for seed in common]
+                found["BAL over it, area"], _ = described(less)
+                cells[-1] = "{:+.2f} [{:+.2f}, {:+.2f}]".format(*found["BAL over it, area"])
         if method == "uffm":
             found["cycles"] = round(float(np.mean([cycles_to(own[seed]) for seed in seeds])), 2)
             cells.append(found["cycles"])
@@ -237,6 +244,8 @@ def page(method, data, runs, options):
         rows.append([name, *cells])
     other = BASES[method]
     heads = ["strategy", "seeds", "first", "middle", "last", "area over random", f"area over {other}", "verdict"]
+    if method == "bal":
+        heads.append("BAL over it, area")
     if method == "uffm":
         heads.append(f"cycles to {GOAL}")
     name = f"{method}_{data}{'_full' if options.full else ''}"
