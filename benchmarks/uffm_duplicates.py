@@ -1,6 +1,6 @@
 """UFFM on a pool with planted near-duplicates: how many it queries, coverage rate, accuracy; five paired seeds.
 
-    python benchmarks/uffm_duplicates.py --data ../shared/data [--backbone efficientnet] [--cache DIR] [--out FILE]
+    python benchmarks/uffm_duplicates.py --data ../shared/data [--backbone efficientnet] [--cache DIR]
 
 GroceryStore's training images. Each seed draws a pool of 2,000: 1,000 images alone, and 200 images with
 four altered copies each (mirrored; rotated by 5 degrees; 90 % of the picture, enlarged; 20 % brighter with noise).
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from baselines_accuracy import efficientnet
+from baselines_accuracy import ROOT, efficientnet
 from PIL import Image, ImageEnhance
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
@@ -168,13 +168,31 @@ def paired(first, second):
     return [round(float(v), 4) for v in (d.mean(), d.mean() - half, d.mean() + half)]
 
 
+def write_table(record, docs):
+    """The table of the user guide's page."""
+    rows = [["strategy", "repeats, %", "against its base", "coverage, %", "accuracy, %", "against its base"]]
+    for name, mean in record["mean"].items():
+        against = record["against_base"].get(name)
+        cells = [name]
+        for key in ("redundant", "coverage", "accuracy"):
+            cells.append(f"{100 * mean[key]:.1f}")
+            if key != "coverage":
+                cells.append("{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * v for v in against[key])) if against else "")
+        rows.append(cells)
+    folder = docs / "user_guide" / "strategies" / "uffm"
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [",".join(f'"{cell}"' if "," in cell else cell for cell in row) for row in rows]
+    (folder / f"duplicates_{record['backbone']}.csv").write_text("\n".join(lines) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="../shared/data")
     parser.add_argument("--backbone", choices=list(SIZES), default="squeezenet")
     parser.add_argument("--efficientnet", metavar="FOLDER", help="where its two packages are, if not installed")
     parser.add_argument("--cache", default="/tmp")
-    parser.add_argument("--out")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     parser.add_argument("--seeds", type=int, default=5)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -208,9 +226,8 @@ def main():
             base = out["runs"][inner]
             out["against_base"][name] = {key: paired([r[key] for r in runs], [r[key] for r in base]) for key in keys}
     print(json.dumps({key: out[key] for key in ("mean", "against_base")}, indent=1))
-    if args.out:
-        Path(args.out).parent.mkdir(exist_ok=True)
-        Path(args.out).write_text(json.dumps(out, indent=1) + "\n")
+    (args.results / f"uffm_duplicates_{args.backbone}.json").write_text(json.dumps(out, indent=1) + "\n")
+    write_table(out, args.docs)
 
 
 if __name__ == "__main__":
