@@ -41,7 +41,7 @@ def sentence(row: pd.Series, reference: str, score: str, needed: float) -> str:
             f"mean {score} {mean:+.3f} against {reference}, {LEVEL:.0%} interval {low:+.3f} to {high:+.3f}, {n} runs"
         )
         if low > 0 or high < 0:
-            return f"{name}: not decided, its p-value adjusted for the number of strategies ({found})."
+            return f"{name}: not decided once its p-value is adjusted for the number of strategies ({found})."
         if needed > n:
             more = counted(needed - n, "more run")
             return f"{name}: not decided; about {more} would decide a difference of {POINT} ({found})."
