@@ -303,7 +303,7 @@ class TestSentences:
         for low, high in ((0.01, 0.03), (-0.03, -0.01)):
             row["area_low"], row["area_high"] = low, high
             assert sentence(row, "R", "accuracy", 5.0).startswith(
-                "M: not decided once its p-value is adjusted for the number of strategies (mean accuracy +0.021 against R"
+                "M: not decided once its p-value is adjusted for the number of strategies (mean accuracy +0.021 against"
             )
         row["n_seeds"] = 1
         assert sentence(row, "R", "accuracy", np.nan) == "M: not decided; a single run decides nothing."
