@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from dm2_images import network
 from published_networks import network as converged
-from published_tabular import write_figures
+from published_tabular import keep, read, write_figures
 
 from skal.experiments._data import load_data
 from skal.experiments._statistics import mean_interval, verdict
@@ -88,8 +88,7 @@ def measured(options):
     file = options.work / "robustness.jsonl"
     options.work.mkdir(parents=True, exist_ok=True)
     found = {}
-    for line in file.read_text().splitlines() if file.exists() else []:
-        kept = json.loads(line)
+    for kept in read(file):
         if (kept["data"], kept["regime"]) == (options.data, options.regime):
             found.setdefault(kept["learner"], {})[kept["seed"]] = kept["figures"]
     X, y, X_test, y_test = load_data(options.data, options.data_root)
@@ -106,9 +105,8 @@ def measured(options):
                 continue
             figures = run(makers[name], pool, X, y, (X_test[rows], y_test[rows]), plan)
             found.setdefault(name, {})[seed] = figures
-            kept = {"data": options.data, "regime": options.regime, "learner": name, "seed": seed, "figures": figures}
-            with file.open("a") as lines:
-                lines.write(json.dumps(kept) + "\n")
+            made = {"data": options.data, "regime": options.regime, "learner": name, "seed": seed, "figures": figures}
+            keep(file, made)
             print(seed, name, {key: round(value, 3) for key, value in figures.items()}, flush=True)
     return {name: [found[name][seed] for seed in range(options.seeds)] for name in options.learners}
 
@@ -130,18 +128,21 @@ def main():
     torch.set_num_threads(1)
     figures = measured(options)
     first = options.learners[0]
-    minus = f"minus_{first}"
-    report = {"data": options.data, "regime": options.regime, "seeds": options.seeds, "mean_accuracy": {}, minus: {}}
+    report = {"data": options.data, "regime": options.regime, "seeds": options.seeds, "mean_accuracy": {}}
+    tables = {name: {key: np.array([row[key] for row in of]) for key in of[0]} for name, of in figures.items()}
+    # The control of DM2-AT's further steps is compared with, too.
+    for base in dict.fromkeys([first, *{"copies unmoved"} & {*tables}]):
+        report[f"minus_{base}"] = {
+            name: {key: compared(values - tables[base][key]) for key, values in table.items()}
+            for name, table in tables.items()
+            if name != base
+        }
     rows = []
-    for name, found in figures.items():
-        table = {key: np.array([row[key] for row in found]) for key in found[0]}
+    for name, table in tables.items():
         report["mean_accuracy"][name] = {key: round(float(values.mean()), 4) for key, values in table.items()}
         cells = [f"{100 * table[key].mean():.1f}" for key in SHOWN]
         if name != first:
-            report[minus][name] = {
-                key: compared(values - np.array([row[key] for row in figures[first]])) for key, values in table.items()
-            }
-            of = [report[minus][name][key] for key in SHOWN]
+            of = [report[f"minus_{first}"][name][key] for key in SHOWN]
             differences = (100 * np.array([one["difference"], *one["interval"]]) for one in of)
             cells = [
                 "{}, {:+.1f} [{:+.1f}, {:+.1f}] {}".format(cell, *values, one["verdict"])

@@ -22,7 +22,6 @@ the runs that are there.
 
 import argparse
 import functools
-import json
 import os
 import sys
 import time
@@ -32,7 +31,7 @@ import joblib
 import numpy as np
 import torch
 from baselines_accuracy import ROOT
-from published_tabular import write_figures
+from published_tabular import keep, read, write_figures
 from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import LRScheduler
 from torch import nn
@@ -269,7 +268,7 @@ def main():
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
     file = options.work / "networks.jsonl"
-    runs = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    runs = read(file)
     known = {tuple(run[key] for key in ("method", "data", "strategy", "seed", "full")) for run in runs}
     for method in options.methods:
         for data in options.data:
@@ -288,8 +287,7 @@ def main():
                         if (method, data, name, seed, options.full) in known:
                             continue
                         runs.append(one_run(method, name, seed, options))
-                        with file.open("a") as lines:
-                            lines.write(json.dumps(runs[-1]) + "\n")
+                        keep(file, runs[-1])
                         print(data, name, seed, runs[-1]["accuracy"], runs[-1]["seconds"], flush=True)
             page(method, data, runs, options)
     return 0

@@ -170,8 +170,7 @@ def run_all(options):
         curve = [round(accuracy[i], 5) for i in np.linspace(0, len(accuracy) - 1, 21).astype(int)]
         record = {"head": head, "data": data, "seed": seed, "strategy": strategy, "aubc": round(area, 6)}
         record |= {"curve": curve, "cpu_seconds": round(time.process_time() - start, 2)}
-        with open(path, "a") as file:
-            file.write(json.dumps(record) + "\n")
+        keep(path, record)
         print(record["head"], data, seed, strategy, f"{area:.4f}", f"{record['cpu_seconds']:.0f} s", flush=True)
     return path
 
@@ -187,6 +186,13 @@ def read(path):
         except json.JSONDecodeError:
             continue
     return found
+
+
+def keep(path, record):
+    """Append a finished run, on a line of its own also after one that was cut off."""
+    whole = not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
+    with path.open("a") as file:
+        file.write(f"{'' if whole else chr(10)}{json.dumps(record)}\n")
 
 
 def areas(runs, head, data):

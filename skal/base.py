@@ -195,6 +195,15 @@ class QueryStrategy(BaseEstimator, ABC):
         ------
         ValueError
             scikit-learn's InvalidParameterError, which is a TypeError, too: it names the parameter and what it may be.
+
+        Examples
+        --------
+        >>> from skal.strategies import DECERN
+        >>> try:
+        ...     DECERN(xi=7).check_params()
+        ... except ValueError as error:
+        ...     print(error)
+        The 'xi' parameter of DECERN must be a float in the range [0.0, 1.0]. Got 7 instead.
         """
         params = self.get_params(deep=False)
         validate_parameter_constraints(self._parameter_constraints, params, caller_name=str(type(self).__name__))

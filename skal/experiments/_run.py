@@ -149,8 +149,9 @@ def compare(
     TypeError
         For a strategy or an estimator that is none, such as its class or its name, or an `out` that is no path.
     ValueError
-        For sizes that do not fit the data, `y` that is no class labels, duplicate names or seeds, or an `out` folder of
-        other settings, of another version, or with files that cannot be read; an unknown score or reference.
+        For sizes that do not fit the data, `y` that is no class labels, `y_test` with a class that `y` lacks, a
+        parameter of a strategy out of its range, duplicate names or seeds, or an `out` folder of other settings, of
+        another version, or with files that cannot be read; an unknown score or reference.
     RunError
         If a run fails. Finished runs are kept in `out`.
     ResultsLockedError, ResultsError
